@@ -1,0 +1,117 @@
+/*
+ * What a machine shall be, as a value: made from the command line and configuration files,
+ * completed by config_finish, printed by --print-config. Pure: no descriptor is open and nothing
+ * was asked of KVM.
+ */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/arch.h"
+#include "vmm/err.h"
+#include "vmm/loop.h"
+
+#define CONFIG_DISKS_MAX   16
+#define CONFIG_NETS_MAX	   8
+#define CONFIG_PUBLISH_MAX 16
+
+/* Limits of one device; 0: none. A name joins devices into one shared limit. */
+struct config_limit {
+	uint64_t bytes_per_s;
+	uint64_t ops_per_s; /* requests, or packets */
+	uint64_t burst_ms;
+	char *group;
+};
+
+struct config_disk {
+	char *path;
+	char *id; /* serial number, at most 20 bytes; NULL: none */
+	bool read_only;
+	bool direct;
+	bool overlay;
+	unsigned queues; /* 1.. */
+	struct config_limit limit;
+};
+
+enum config_net_kind { CONFIG_NET_NONE, CONFIG_NET_TAP, CONFIG_NET_FD, CONFIG_NET_USER };
+
+struct config_publish {
+	char *host_addr; /* NULL: every address */
+	uint16_t host_port;
+	uint16_t guest_port;
+	bool udp;
+};
+
+struct config_net {
+	enum config_net_kind kind;
+	char *tap; /* interface name */
+	int fd;	   /* passed tap descriptor */
+	bool vhost;
+	bool has_mac;
+	uint8_t mac[6];	 /* after config_finish always set */
+	uint16_t mtu;	 /* 0: the back end's */
+	unsigned queues; /* pairs */
+	struct config_limit limit;
+};
+
+enum config_console { CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
+enum config_console_to { CONFIG_TO_TERMINAL, CONFIG_TO_FILE, CONFIG_TO_PTY, CONFIG_TO_NONE };
+enum config_transport { CONFIG_TRANSPORT_PCI, CONFIG_TRANSPORT_MMIO };
+enum config_on_reboot { CONFIG_REBOOT_RESET, CONFIG_REBOOT_EXIT };
+enum config_on_panic { CONFIG_PANIC_EXIT, CONFIG_PANIC_RESET, CONFIG_PANIC_PAUSE };
+
+struct config {
+	char *kernel;	    /* path */
+	char *initrd;	    /* path or NULL */
+	char *cmdline;	    /* what the user gave, or NULL */
+	char *cmdline_only; /* or NULL */
+	char *cmdline_full; /* what the guest gets; config_finish */
+	char *root;	    /* derived root=, or NULL */
+	enum arch_entry entry;
+	unsigned cpus;
+	uint64_t memory_len; /* bytes */
+	struct config_disk disks[CONFIG_DISKS_MAX];
+	unsigned disk_count;
+	struct config_net nets[CONFIG_NETS_MAX];
+	unsigned net_count;
+	bool net_given; /* a --net was typed: no default */
+	struct config_publish publish[CONFIG_PUBLISH_MAX];
+	unsigned publish_count;
+	enum config_console console;
+	enum config_console_to console_to;
+	char *console_path;
+	enum config_transport transport;
+	enum config_on_reboot on_reboot;
+	enum config_on_panic on_panic;
+	uint64_t timeout_ms; /* 0: none */
+	char *name;
+	enum loop_engine io_engine;
+	unsigned io_threads; /* 0: the main loop does it all */
+	unsigned poll_usec;
+	bool verbose;
+	bool print_config;
+};
+
+void config_init(struct config *config);
+void config_fini(struct config *config);
+
+/*
+ * Reads the words after "run". Errors are logged in one line that names the cure. 0, -EINVAL, or 1
+ * when help was asked for and printed.
+ */
+int config_parse(struct config *config, int argc, char **argv) MUST_CHECK;
+
+/*
+ * Fills in what follows from the rest: kernel path, root= (reading a partition table on the first
+ * disk), console=, MACs, default network, the full command line. Reads files, opens no device. 0 or
+ * -errno, logged.
+ */
+int config_finish(struct config *config) MUST_CHECK;
+
+/* The whole effective configuration as JSON on stdout; can be fed back by --config. */
+int config_print(const struct config *config) MUST_CHECK;
+
+#endif
