@@ -31,6 +31,8 @@ busybox-static      # that host's first programs
 cpio                # its initramfs
 xz-utils            # module files, kernel payloads
 zstd
+lz4
+kmod                # modules by name, inside the lab
 iproute2            # ip, inside the lab
 util-linux          # setpriv, unshare
 "
@@ -100,7 +102,7 @@ list()
 [ $# -gt 0 ] || set -- all
 # In a subshell an unknown purpose could not end the script; hence the assignment first.
 text=$(list "$@")
-wanted=$(sed 's/#.*//' <<<"$text" | xargs -n1 | sort -u)
+wanted=$(grep -o "^[^#]*" <<<"$text" | xargs -n1 | sort -u)
 # shellcheck disable=SC2016 # the ${...} are dpkg-query's, not the shell's
 present=$(dpkg-query -W -f='${db:Status-Status} ${binary:Package}\n' |
 	sed -n 's/^installed \([^:]*\).*/\1/p' | sort -u)
