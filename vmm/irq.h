@@ -17,20 +17,25 @@
 struct irq_line {
 	int fd;	      /* eventfd; -1: not connected, raising does nothing */
 	uint32_t gsi; /* KVM's number: the IOAPIC pin, or a number above them for MSI */
+	/* MSI only, atomic: while masked a raise is remembered instead, and delivered when
+	 * unmasked. */
+	bool masked;
+	bool pending;
 };
 
 #define IRQ_LINE_NONE ((struct irq_line){ .fd = -1 })
 
 /* Any thread. Never fails visibly: a full eventfd is already pending. */
-void irq_raise(const struct irq_line *line);
+void irq_raise(struct irq_line *line);
 
 struct irq_router;
 
 struct irq_router_ops {
 	int (*wire)(struct irq_router *router, struct irq_line *line, uint32_t gsi);
 	int (*msi_alloc)(struct irq_router *router, struct irq_line *line);
+	/* Called only for lines that are to be unmasked. */
 	int (*msi_set)(struct irq_router *router, const struct irq_line *line, uint64_t addr,
-		       uint32_t data, bool masked);
+		       uint32_t data);
 	void (*release)(struct irq_router *router, struct irq_line *line);
 };
 
@@ -46,12 +51,13 @@ int irq_wire(struct irq_router *router, struct irq_line *line, uint32_t gsi) MUS
 int irq_msi_alloc(struct irq_router *router, struct irq_line *line) MUST_CHECK;
 
 /*
- * Programs the message of an MSI line, or disconnects it while MASKED: raises are then kept in the
- * eventfd and delivered when unmasked. vCPU threads, under the device's lock. An unchanged message
- * costs nothing. 0 or -errno.
+ * Programs the message of an MSI line and unmasks it, or masks it (ADDR and DATA are then not
+ * looked at): raises are then kept in line->pending, which is the PBA's bit, and delivered when
+ * unmasked. vCPU threads, under the device's lock. Masking, and unmasking with an unchanged
+ * message, cost no system call. 0 or -errno.
  */
-int irq_msi_set(struct irq_router *router, const struct irq_line *line, uint64_t addr,
-		uint32_t data, bool masked) MUST_CHECK;
+int irq_msi_set(struct irq_router *router, struct irq_line *line, uint64_t addr, uint32_t data,
+		bool masked) MUST_CHECK;
 
 /* Gives the line back and closes it. */
 void irq_release(struct irq_router *router, struct irq_line *line);

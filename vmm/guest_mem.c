@@ -1,0 +1,131 @@
+/*
+ * Guest memory: anonymous private mappings, with files laid over parts of them before the machine
+ * runs. Setup on the main thread; look-ups on any thread.
+ */
+#include "vmm/guest_mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm/log.h"
+
+#define HUGE_PAGE_LEN (2ull << 20)
+
+static uint64_t page_len(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Maps LEN bytes so that guest and host addresses agree modulo a huge page: only then can KVM map 2
+ * MiB at once. Guest regions start on huge page boundaries, so the host side does too.
+ */
+static void *map_aligned(uint64_t len)
+{
+	uint64_t padded = len + HUGE_PAGE_LEN;
+	uint8_t *area = mmap(NULL, padded, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t head;
+
+	if (area == MAP_FAILED)
+		return MAP_FAILED;
+	head = (HUGE_PAGE_LEN - ((uintptr_t)area & (HUGE_PAGE_LEN - 1))) & (HUGE_PAGE_LEN - 1);
+	if (head)
+		munmap(area, head);
+	munmap(area + head + len, padded - head - len);
+	return area + head;
+}
+
+int guest_mem_add(struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	void *host;
+
+	if (!len || (len | gpa) & (page_len() - 1) || gpa + len < gpa)
+		return log_errno(EINVAL, "guest memory of %#llx bytes at %#llx",
+				 (unsigned long long)len, (unsigned long long)gpa);
+	if (mem->region_count == GUEST_MEM_REGIONS_MAX)
+		return log_errno(ENOSPC, "guest memory region");
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->regions[i];
+
+		if (gpa < r->gpa + r->len && r->gpa < gpa + len)
+			return log_errno(EEXIST, "guest memory at %#llx", (unsigned long long)gpa);
+	}
+	host = map_aligned(len);
+	if (host == MAP_FAILED)
+		return log_errno(errno, "map %llu MiB of guest memory; a smaller --memory may fit",
+				 (unsigned long long)(len >> 20));
+	/* Fewer page faults, the largest cost of a boot; a host without huge pages says no, which
+	 * is fine. */
+	(void)madvise(host, len, MADV_HUGEPAGE);
+	(void)madvise(host, len, MADV_DONTDUMP);
+	mem->regions[mem->region_count++] =
+		(struct guest_mem_region){ .gpa = gpa, .len = len, .host = host };
+	return 0;
+}
+
+int guest_mem_map_file(struct guest_mem *mem, gpa_t gpa, uint64_t len, int fd, uint64_t offset)
+{
+	uint64_t mask = page_len() - 1;
+	uint64_t rounded = (len + mask) & ~mask;
+	uint8_t *host;
+
+	if (!len || rounded < len || (gpa | offset) & mask || offset > INT64_MAX)
+		return -EINVAL;
+	host = guest_mem_ptr(mem, gpa, rounded);
+	if (!host || (uintptr_t)host & mask)
+		return -EINVAL;
+	if (mmap(host, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+		 (off_t)offset) == MAP_FAILED)
+		return -errno;
+	(void)madvise(host, rounded, MADV_DONTDUMP);
+	return 0;
+}
+
+void guest_mem_fini(struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->region_count; i++)
+		munmap(mem->regions[i].host, mem->regions[i].len);
+	memset(mem, 0, sizeof(*mem));
+}
+
+void *guest_mem_ptr(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->regions[i];
+		uint64_t offset = gpa - r->gpa; /* wraps to something huge below the region */
+
+		if (offset < r->len)
+			return len <= r->len - offset ? r->host + offset : NULL;
+	}
+	return NULL;
+}
+
+int guest_mem_read(const struct guest_mem *mem, gpa_t gpa, void *dst, uint64_t len)
+{
+	const void *src = guest_mem_ptr(mem, gpa, len);
+
+	if (!src)
+		return -EFAULT;
+	memcpy(dst, src, len);
+	return 0;
+}
+
+int guest_mem_write(const struct guest_mem *mem, gpa_t gpa, const void *src, uint64_t len)
+{
+	void *dst = guest_mem_ptr(mem, gpa, len);
+
+	if (!dst)
+		return -EFAULT;
+	memcpy(dst, src, len);
+	return 0;
+}
+
+uint64_t guest_mem_total(const struct guest_mem *mem)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < mem->region_count; i++)
+		total += mem->regions[i].len;
+	return total;
+}

@@ -1,0 +1,118 @@
+/*
+ * Messages on stderr. Any thread; each message is one write(2).
+ */
+#include "vmm/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOG_LINE_MAX 1024
+
+static atomic_int log_level = LOG_LEVEL_INFO;
+static atomic_bool log_raw_terminal;
+
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+bool log_enabled(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+void log_set_raw_terminal(bool raw)
+{
+	atomic_store_explicit(&log_raw_terminal, raw, memory_order_relaxed);
+}
+
+/* vsnprintf that always leaves a valid string and says how many bytes it holds. */
+static size_t log_format(char *buf, size_t room, const char *fmt, va_list args)
+{
+	int len = vsnprintf(buf, room, fmt, args);
+
+	if (len < 0)
+		return 0;
+	return (size_t)len < room ? (size_t)len : room - 1;
+}
+
+static void log_write(enum log_level level, const char *fmt, va_list args, const char *tail)
+{
+	static const char *const prefix[] = {
+		[LOG_LEVEL_ERR] = "vmm: ",
+		[LOG_LEVEL_WARN] = "vmm: warning: ",
+		[LOG_LEVEL_INFO] = "vmm: ",
+		[LOG_LEVEL_DEBUG] = "vmm: ",
+	};
+	int saved_errno = errno;
+	char line[LOG_LINE_MAX];
+	const size_t room = sizeof(line) - 2; /* the line's end always fits */
+	size_t len = (size_t)snprintf(line, room, "%s", prefix[level]);
+
+	len += log_format(line + len, room - len, fmt, args);
+	if (tail)
+		len += strlen(strncat(line + len, tail, room - len - 1));
+	if (atomic_load_explicit(&log_raw_terminal, memory_order_relaxed))
+		line[len++] = '\r';
+	line[len++] = '\n';
+	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+		;
+	errno = saved_errno;
+}
+
+void log_message(enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, fmt);
+	log_write(level, fmt, args, NULL);
+	va_end(args);
+}
+
+int log_errno(int err, const char *fmt, ...)
+{
+	char tail[128];
+	va_list args;
+
+	err = err < 0 ? -err : err;
+	snprintf(tail, sizeof(tail), ": %s", strerrordesc_np(err) ? strerrordesc_np(err) : "error");
+	va_start(args, fmt);
+	log_write(LOG_LEVEL_ERR, fmt, args, tail);
+	va_end(args);
+	return -err;
+}
+
+static uint64_t log_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void log_guest(struct log_limit *limit, const char *fmt, ...)
+{
+	uint64_t now = log_now_ms();
+	char tail[64] = "";
+	va_list args;
+
+	if (!limit->window_start_ms || now - limit->window_start_ms >= LOG_LIMIT_WINDOW_MS) {
+		if (limit->suppressed)
+			snprintf(tail, sizeof(tail), " (%u more like it were left out)",
+				 limit->suppressed);
+		*limit = (struct log_limit){ .window_start_ms = now };
+	}
+	if (limit->count >= LOG_LIMIT_BURST) {
+		limit->suppressed++;
+		return;
+	}
+	limit->count++;
+	va_start(args, fmt);
+	log_write(LOG_LEVEL_WARN, fmt, args, tail[0] ? tail : NULL);
+	va_end(args);
+}
