@@ -29,7 +29,11 @@ vmm_SRC := \
 	vmm/log.c \
 	vmm/guest_mem.c \
 	vmm/bus.c \
-	vmm/irq.c
+	vmm/irq.c \
+	vmm/irq_kvm.c \
+	vmm/vm.c \
+	vmm/end.c \
+	vmm/vcpu.c
 
 devices_SRC :=
 

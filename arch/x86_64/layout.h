@@ -69,5 +69,6 @@
 #define LAYOUT_IRQ_VIRTIO_MMIO	     10 /* device N has line 10 + N */
 #define LAYOUT_VIRTIO_MMIO_COUNT_MAX 14
 #define LAYOUT_IRQ_COUNT	     24
+#define LAYOUT_IRQCHIP		     KVM_IRQCHIP_IOAPIC /* whose pins they are, for KVM's routing */
 
 #endif

@@ -1,0 +1,180 @@
+/*
+ * The life of a KVM virtual machine.
+ */
+#include "vmm/vm.h"
+
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "arch/arch.h"
+#include "vmm/log.h"
+
+/* What this monitor cannot do without, on every architecture. */
+static const struct {
+	int cap;
+	const char *name;
+} required_caps[] = {
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+};
+
+static int vm_open_kvm(struct vm *vm)
+{
+	int version;
+
+	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm_fd < 0) {
+		int err = errno;
+
+		if (err == EACCES || err == EPERM)
+			return log_errno(err, "open /dev/kvm (add the user to group kvm)");
+		if (err == ENOENT)
+			return log_errno(err,
+					 "open /dev/kvm (load the module kvm-intel or kvm-amd, "
+					 "or enable nested virtualization)");
+		return log_errno(err, "open /dev/kvm");
+	}
+	version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		log_err("/dev/kvm speaks version %d of its interface, not %d", version,
+			KVM_API_VERSION);
+		return -ENOTSUP;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(required_caps); i++) {
+		if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, required_caps[i].cap) > 0)
+			continue;
+		log_err("/dev/kvm lacks %s; a newer host kernel has it", required_caps[i].name);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static int vm_set_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *host, uint32_t flags)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = vm->slot_count,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = len,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return -errno;
+	vm->slot_count++;
+	return 0;
+}
+
+static int vm_add_memory(struct vm *vm, uint64_t memory_len)
+{
+	struct arch_ram_layout layout;
+	int ret = arch_ram_layout(memory_len, &layout);
+
+	for (unsigned i = 0; ret == 0 && i < layout.range_count; i++) {
+		gpa_t gpa = layout.ranges[i].gpa;
+		uint64_t len = layout.ranges[i].len;
+
+		ret = guest_mem_add(&vm->mem, gpa, len);
+		if (ret < 0)
+			return ret;
+		ret = vm_set_slot(vm, gpa, len, guest_mem_ptr(&vm->mem, gpa, len), 0);
+		if (ret < 0)
+			return log_errno(ret, "give the guest memory at %#llx",
+					 (unsigned long long)gpa);
+	}
+	return ret;
+}
+
+int vm_add_readonly_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *host)
+{
+	return vm_set_slot(vm, gpa, len, host, KVM_MEM_READONLY);
+}
+
+/* KVM_IOEVENTFD for one bus (KVM API 4.59). */
+static int vm_doorbell(const struct vm *vm, const struct bus_doorbell *bell, bool attach,
+		       uint32_t flags)
+{
+	struct kvm_ioeventfd io = { .addr = bell->addr, .fd = bell->fd, .flags = flags };
+
+	if (bell->match) {
+		io.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+		io.datamatch = bell->value;
+	}
+	io.len = bell->width;
+	if (!attach)
+		io.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	return ioctl(vm->fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+static int vm_mmio_doorbell(void *opaque, const struct bus_doorbell *bell, bool attach)
+{
+	return vm_doorbell(opaque, bell, attach, 0);
+}
+
+static int vm_pio_doorbell(void *opaque, const struct bus_doorbell *bell, bool attach)
+{
+	return vm_doorbell(opaque, bell, attach, KVM_IOEVENTFD_FLAG_PIO);
+}
+
+static const struct bus_kernel_ops vm_mmio_kernel = { .doorbell = vm_mmio_doorbell };
+static const struct bus_kernel_ops vm_pio_kernel = { .doorbell = vm_pio_doorbell };
+
+static int vm_build(struct vm *vm, uint64_t memory_len)
+{
+	int ret = vm_open_kvm(vm);
+	int run_len;
+
+	if (ret < 0)
+		return ret;
+	run_len = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (run_len < 0)
+		return log_errno(errno, "KVM_GET_VCPU_MMAP_SIZE");
+	vm->run_len = (size_t)run_len;
+	do {
+		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+	} while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return log_errno(errno, "create a virtual machine (KVM_CREATE_VM)");
+	ret = vm_add_memory(vm, memory_len);
+	if (ret == 0)
+		ret = arch_vm_init(vm->kvm_fd, vm->fd);
+	if (ret == 0)
+		ret = irq_kvm_init(&vm->irq, vm->fd);
+	if (ret == 0)
+		ret = bus_init(&vm->mmio, &vm_mmio_kernel, vm);
+	if (ret == 0)
+		ret = bus_init(&vm->pio, &vm_pio_kernel, vm);
+	return ret;
+}
+
+int vm_create(struct vm *vm, uint64_t memory_len)
+{
+	int ret;
+
+	memset(vm, 0, sizeof(*vm));
+	vm->kvm_fd = -1;
+	vm->fd = -1;
+	ret = vm_build(vm, memory_len);
+	if (ret < 0)
+		vm_destroy(vm);
+	return ret;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	bus_fini(&vm->pio);
+	bus_fini(&vm->mmio);
+	irq_kvm_fini(&vm->irq);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	guest_mem_fini(&vm->mem);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+	vm->fd = -1;
+	vm->kvm_fd = -1;
+}
