@@ -1,0 +1,35 @@
+/*
+ * The program's entry: finds the command, runs it, returns its exit status. Nothing else exits the
+ * process.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/end.h"
+#include "vmm/err.h"
+#include "vmm/log.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "run", cli_run },	      { "doctor", cli_doctor }, { "help", cli_help },
+	{ "--help", cli_help },	      { "-h", cli_help },	{ "version", cli_version },
+	{ "--version", cli_version },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		char *help[] = { "help", NULL };
+
+		cli_help(1, help);
+		return EXIT_STATUS_HOST;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	log_err("no command %s; `vmm help` lists them", argv[1]);
+	return EXIT_STATUS_HOST;
+}
