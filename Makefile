@@ -35,7 +35,8 @@ vmm_SRC := \
 	vmm/end.c \
 	vmm/vcpu.c
 
-devices_SRC :=
+devices_SRC := \
+	devices/virtio/virtqueue.c
 
 arch_x86_64_SRC :=
 

@@ -3,11 +3,16 @@
  *
  * Everything in a ring is written by a hostile driver while we look. Each field is read once, into
  * a local, and bounded; each descriptor is copied once. Not thread-safe: a queue belongs to one
- * loop thread while it is enabled, and to whoever holds the device's lock while it is not.
+ * loop thread while it runs, and to whoever holds the device's lock while it does not.
+ *
+ * What a device may rely on, whatever the driver does: the heads of chains that were popped and not
+ * yet pushed are distinct and below vq->size, so that a table of vq->size requests, indexed by
+ * head, is never too small and never shared.
  */
 #ifndef DEVICES_VIRTIO_VIRTQUEUE_H
 #define DEVICES_VIRTIO_VIRTQUEUE_H
 
+#include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,7 +25,8 @@
 struct virtqueue {
 	const struct guest_mem *mem;
 	/* What the driver chose; written by the transport while the queue is disabled. */
-	uint16_t size; /* power of two, 1..VIRTQUEUE_SIZE_MAX */
+	uint16_t size_max;
+	uint16_t size; /* power of two, 1..size_max */
 	gpa_t desc_gpa;
 	gpa_t avail_gpa; /* "driver area" */
 	gpa_t used_gpa;	 /* "device area" */
@@ -28,17 +34,17 @@ struct virtqueue {
 	bool broken; /* a lie was found: nothing is popped until reset */
 	bool event_idx;
 	bool indirect;
+	bool notify_disabled; /* as last told to the driver */
 	/* Set by virtqueue_enable. */
-	const void *desc;
-	void *avail;
-	void *used;
-	uint16_t avail_next; /* next index to take from the available ring */
-	uint16_t avail_seen; /* the driver's index when last read: spares reading it for each pop */
-	uint16_t
-		used_next; /* next index to fill in the used ring; may be ahead of what is stored */
+	const struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t avail_next;  /* next index to take from the available ring */
+	uint16_t avail_seen;  /* the driver's index when last read: spares a read for each pop */
+	uint16_t used_next;   /* next index to fill in the used ring; may be ahead of used_stored */
 	uint16_t used_stored; /* as last made visible to the driver */
-	bool notify_forced;   /* interrupt at the next flush whatever the driver says (no current
-				 user) */
+	uint16_t last_head;   /* of the chain popped last, for unpop */
+	uint64_t busy[VIRTQUEUE_SIZE_MAX / 64]; /* heads popped and not yet pushed */
 };
 
 /* One request: its descriptors as iovecs into guest memory, readable ones first (2.7.4.2). */
@@ -54,26 +60,28 @@ struct virtqueue_chain {
 void virtqueue_init(struct virtqueue *vq, const struct guest_mem *mem, uint16_t size_max);
 
 /*
- * Takes the rings into use: checks size, alignment (2.7) and that each area lies in guest memory.
- * EVENT_IDX and INDIRECT say which features were negotiated. 0, or -EINVAL (not logged) and the
- * queue stays disabled.
+ * Takes the rings into use, from index 0: checks size, alignment (2.7) and that each area lies in
+ * guest memory. EVENT_IDX and INDIRECT say which features were negotiated. 0, or -EINVAL (not
+ * logged) and the queue stays disabled.
  */
 int virtqueue_enable(struct virtqueue *vq, bool event_idx, bool indirect) MUST_CHECK;
+/* Rings are not touched any more. What the driver chose stays readable. */
 void virtqueue_disable(struct virtqueue *vq);
 
 /*
  * Takes the next request. IOV has room for IOV_MAX entries. Returns 1 with *CHAIN and IOV filled; 0
- * when there is none; -EINVAL when the driver lied (index too far ahead, descriptor out of range,
- * loop, readable after writable, length outside memory, nested indirect, more than IOV_MAX parts):
- * the queue is then broken. Zero-length parts are left out.
+ * when there is none, or the queue is broken or disabled; -EINVAL when the driver lied (index too
+ * far ahead or moved back, head in flight already, descriptor out of range, loop, readable after
+ * writable, part outside memory, bad or nested indirect table, more than IOV_MAX parts): the queue
+ * is then broken. Zero-length parts are left out.
  */
 int virtqueue_pop(struct virtqueue *vq, struct iovec *iov, unsigned iov_max,
 		  struct virtqueue_chain *chain) MUST_CHECK;
 /* Puts the chain popped last back, as if it had not been popped. */
 void virtqueue_unpop(struct virtqueue *vq);
 
-/* Fills a used element for HEAD with WRITTEN bytes (2.7.8); the driver sees it after
- * virtqueue_flush. */
+/* Fills a used element for HEAD, which was popped, with WRITTEN bytes (2.7.8); the driver sees it
+ * after virtqueue_flush. */
 void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written);
 /*
  * Makes all pushed elements visible with one store of the used index. True when the driver wants an
