@@ -33,7 +33,10 @@ vmm_SRC := \
 	vmm/irq_kvm.c \
 	vmm/vm.c \
 	vmm/end.c \
-	vmm/vcpu.c
+	vmm/vcpu.c \
+	vmm/io_threads.c \
+	vmm/timeline.c \
+	vmm/run.c
 
 devices_SRC := \
 	devices/virtio/virtqueue.c

@@ -1,0 +1,60 @@
+/*
+ * The board: which devices a machine has, and the host side of each. Main thread.
+ *
+ * Two halves with different lives. `struct machine_host` holds what the host lends: disk files,
+ * network back ends, the console. It is opened once. `struct machine` is the virtual hardware,
+ * built on it for each boot: a reset destroys it and builds a new one, so that nothing of the old
+ * boot can be left.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/config.h"
+#include "vmm/end.h"
+#include "vmm/io_threads.h"
+#include "vmm/timeline.h"
+
+/* What a running machine tells its owner; any thread. */
+struct machine_events {
+	void (*panicked)(void *opaque);	      /* pvpanic */
+	void (*console_panic)(void *opaque);  /* a panic line was seen on a console */
+	void (*console_output)(void *opaque); /* bytes were shown; only after console_panic */
+	void (*quit)(void *opaque);	      /* the person asked at the console to end */
+	void (*hangup)(void *opaque);	      /* the terminal is gone */
+	void *opaque;
+};
+
+struct machine_host;
+struct machine;
+
+/* Opens every back end that CONFIG names, on the loops of IO. All arguments are borrowed. 0 or
+ * -errno, logged. */
+int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
+		      const struct machine_events *events) MUST_CHECK;
+void machine_host_close(struct machine_host *host);
+/* The console's last lines, for a report; NULL ends. Valid until the machine runs again. */
+void machine_host_print_last_lines(struct machine_host *host, int fd);
+/* Gives what the guest has printed to its destination, waiting a bounded time. Loops stopped. */
+void machine_host_flush_console(struct machine_host *host);
+/* The terminal's window has changed. Main loop. */
+void machine_host_terminal_resized(struct machine_host *host);
+
+/* Builds the hardware, loads the kernel, creates the vCPUs. 0 or -errno, logged. */
+int machine_create(struct machine **out, const struct config *config, struct machine_host *host,
+		   struct io_threads *io, struct end *end, struct timeline *timeline) MUST_CHECK;
+/* The loops and vCPUs must be stopped. */
+void machine_destroy(struct machine *machine);
+
+/* Starts the vCPUs. 0 or -errno, logged. */
+int machine_start(struct machine *machine) MUST_CHECK;
+/* Takes every vCPU out of the guest and joins it. */
+void machine_stop(struct machine *machine);
+/* Any thread. */
+void machine_press_power_button(struct machine *machine);
+/* Warns about devices that the guest never took up, and shows counts; after machine_stop. */
+void machine_log_statistics(struct machine *machine);
+
+#endif

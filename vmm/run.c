@@ -1,0 +1,372 @@
+/*
+ * The life of a machine on the main thread: open what the host lends, then build, run and take down
+ * the hardware, again for each reset; signals, the time limit and panics turn into an end; the end
+ * turns into an exit status.
+ */
+#include "vmm/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include "vmm/end.h"
+#include "vmm/io_threads.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+#include "vmm/timeline.h"
+#include "vmm/vcpu.h"
+
+/* A second SIGTERM or SIGINT within this time of the first ends the machine at once. */
+#define SECOND_SIGNAL_NS 5000000000ull
+/* After a closed terminal the guest has this long to switch itself off. */
+#define HANGUP_NS 5000000000ull
+/* How long a panicked guest that told us by pvpanic may go on printing. */
+#define PVPANIC_GRACE_NS 300000000ull
+/* How long a console must be silent after a panic line before the kernel counts as halted. */
+#define PANIC_SILENCE_NS 2000000000ull
+
+struct run {
+	const struct config *config;
+	struct io_threads io;
+	struct end end;
+	struct machine_host *host;
+	struct machine *machine; /* between machine_create and machine_destroy */
+	sigset_t old_mask;
+	int signal_fd;
+	struct loop_event signal_event;
+	uint64_t button_ns; /* when a signal last pressed the power button; 0: never */
+	struct loop_timer timeout;
+	struct loop_timer hangup;
+	/* Panic: said on any thread, timed on the main loop. */
+	int panic_fd;
+	struct loop_event panic_event;
+	struct loop_timer panic_timer;
+	bool pvpanic_seen;    /* atomic */
+	bool panic_line_seen; /* atomic */
+};
+
+static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH };
+
+/* ---- signals ---- */
+
+static void run_press_button(struct run *run, const char *why)
+{
+	log_debug("%s: pressing the power button", why);
+	if (run->machine)
+		machine_press_power_button(run->machine);
+}
+
+static void run_hung_up(void *opaque)
+{
+	struct run *run = opaque;
+
+	if (run->hangup.deadline_ns)
+		return;
+	run_press_button(run, "the terminal is gone");
+	loop_timer_arm(run->io.main_loop, &run->hangup, loop_now_ns() + HANGUP_NS);
+}
+
+static void run_on_signal(struct run *run, int signal)
+{
+	uint64_t now = loop_now_ns();
+
+	if (signal == SIGWINCH) {
+		machine_host_terminal_resized(run->host);
+	} else if (signal == SIGHUP) {
+		run_hung_up(run);
+	} else if (run->button_ns && now - run->button_ns < SECOND_SIGNAL_NS) {
+		end_say(&run->end, END_QUIT, 128 + signal);
+	} else {
+		run->button_ns = now;
+		run_press_button(run, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+	}
+}
+
+static void run_on_signal_event(struct loop_event *event, uint32_t events)
+{
+	struct run *run = container_of(event, struct run, signal_event);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(run->signal_fd, &info, sizeof(info)) == sizeof(info))
+		run_on_signal(run, (int)info.ssi_signo);
+}
+
+static int run_open_signals(struct run *run)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < ARRAY_SIZE(watched_signals); i++)
+		sigaddset(&mask, watched_signals[i]);
+	/* Blocked before any thread exists, so that all inherit it. */
+	pthread_sigmask(SIG_BLOCK, &mask, &run->old_mask);
+	signal(SIGPIPE, SIG_IGN);
+	run->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run->signal_fd < 0)
+		return log_errno(errno, "signalfd");
+	run->signal_event = (struct loop_event){ .fn = run_on_signal_event,
+						 .fd = run->signal_fd,
+						 .events = EPOLLIN };
+	return loop_event_add(run->io.main_loop, &run->signal_event);
+}
+
+/* ---- time ---- */
+
+static void run_on_timeout(struct loop_timer *timer)
+{
+	end_say(&container_of(timer, struct run, timeout)->end, END_TIMEOUT, 0);
+}
+
+static void run_on_hangup_timer(struct loop_timer *timer)
+{
+	end_say(&container_of(timer, struct run, hangup)->end, END_QUIT, 128 + SIGHUP);
+}
+
+/* ---- panic ---- */
+
+static bool run_panicked(const struct run *run)
+{
+	return __atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(&run->panic_line_seen, __ATOMIC_ACQUIRE);
+}
+
+static void run_wake_panic(struct run *run, bool *seen)
+{
+	static const uint64_t one = 1;
+
+	if (seen)
+		__atomic_store_n(seen, true, __ATOMIC_RELEASE);
+	if (write(run->panic_fd, &one, sizeof(one)) < 0) {
+		/* The counter is full: the loop is awake. */
+	}
+}
+
+static void run_on_pvpanic(void *opaque)
+{
+	struct run *run = opaque;
+
+	run_wake_panic(run, &run->pvpanic_seen);
+}
+
+static void run_on_console_panic(void *opaque)
+{
+	struct run *run = opaque;
+
+	run_wake_panic(run, &run->panic_line_seen);
+}
+
+static void run_on_console_output(void *opaque)
+{
+	run_wake_panic(opaque, NULL);
+}
+
+static void run_on_panic_timer(struct loop_timer *timer)
+{
+	end_say(&container_of(timer, struct run, panic_timer)->end, END_PANIC, 0);
+}
+
+/*
+ * With pvpanic the guest said so itself and gets a moment to print the rest; with only a line on
+ * the console each further output starts the wait anew, so that a kernel that goes on printing is
+ * not cut off.
+ */
+static void run_on_panic_event(struct loop_event *event, uint32_t events)
+{
+	struct run *run = container_of(event, struct run, panic_event);
+	uint64_t count, now = loop_now_ns();
+
+	(void)events;
+	if (read(run->panic_fd, &count, sizeof(count)) < 0 || !run_panicked(run))
+		return;
+	if (!__atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE))
+		loop_timer_arm(run->io.main_loop, &run->panic_timer, now + PANIC_SILENCE_NS);
+	else if (!run->panic_timer.deadline_ns ||
+		 run->panic_timer.deadline_ns > now + PVPANIC_GRACE_NS)
+		loop_timer_arm(run->io.main_loop, &run->panic_timer, now + PVPANIC_GRACE_NS);
+}
+
+static int run_open_panic(struct run *run)
+{
+	run->panic_timer.fn = run_on_panic_timer;
+	run->panic_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (run->panic_fd < 0)
+		return log_errno(errno, "eventfd");
+	run->panic_event = (struct loop_event){ .fn = run_on_panic_event,
+						.fd = run->panic_fd,
+						.events = EPOLLIN };
+	return loop_event_add(run->io.main_loop, &run->panic_event);
+}
+
+static void run_on_quit(void *opaque)
+{
+	end_say(&((struct run *)opaque)->end, END_QUIT, 0);
+}
+
+/* ---- one boot ---- */
+
+/* What was said, seen with what is known of a panic: a panicked kernel that resets or halts has
+ * still panicked. */
+static enum end_kind run_verdict(struct run *run)
+{
+	enum end_kind kind = end_kind(&run->end);
+
+	if (run_panicked(run) &&
+	    (kind == END_RESET || kind == END_POWEROFF || kind == END_TRIPLE_FAULT))
+		kind = END_PANIC;
+	return kind;
+}
+
+static int run_boot_once(struct run *run, struct timeline *timeline)
+{
+	int ret;
+
+	end_clear(&run->end);
+	run->pvpanic_seen = false;
+	run->panic_line_seen = false;
+	loop_timer_disarm(run->io.main_loop, &run->panic_timer);
+	ret = machine_create(&run->machine, run->config, run->host, &run->io, &run->end, timeline);
+	if (ret < 0)
+		return ret;
+	ret = io_threads_start(&run->io);
+	if (ret == 0)
+		ret = machine_start(run->machine);
+	while (ret == 0) {
+		ret = loop_run(run->io.main_loop);
+		if (ret < 0 || run_verdict(run) != END_PANIC ||
+		    run->config->on_panic != CONFIG_PANIC_PAUSE)
+			break;
+		/* Paused: the vCPUs stand still for whoever looks; a signal or the person ends it.
+		 */
+		machine_stop(run->machine);
+		log_info("the guest's kernel panicked; the machine is paused");
+		end_clear(&run->end);
+		run->pvpanic_seen = false;
+		run->panic_line_seen = false;
+		loop_timer_disarm(run->io.main_loop, &run->panic_timer);
+	}
+	machine_stop(run->machine);
+	io_threads_stop(&run->io);
+	machine_host_flush_console(run->host);
+	machine_log_statistics(run->machine);
+	machine_destroy(run->machine);
+	run->machine = NULL;
+	return ret;
+}
+
+static bool run_again(struct run *run)
+{
+	enum end_kind kind = run_verdict(run);
+
+	if (kind == END_RESET)
+		return run->config->on_reboot == CONFIG_REBOOT_RESET;
+	return kind == END_PANIC && run->config->on_panic == CONFIG_PANIC_RESET;
+}
+
+/* ---- the end ---- */
+
+static int run_report(struct run *run)
+{
+	switch (run_verdict(run)) {
+	case END_POWEROFF:
+	case END_RESET:
+		return 0;
+	case END_STATUS:
+	case END_QUIT:
+		return run->end.status;
+	case END_PANIC:
+		log_err("the guest's kernel panicked; its last lines:");
+		machine_host_print_last_lines(run->host, STDERR_FILENO);
+		return EXIT_STATUS_PANIC;
+	case END_TRIPLE_FAULT:
+		log_err("vCPU %u: triple fault; the guest lost its descriptor tables or stack",
+			run->end.cpu);
+		return EXIT_STATUS_TRIPLE_FAULT;
+	case END_KVM:
+		log_err("vCPU %u: KVM cannot go on", run->end.cpu);
+		if (write(STDERR_FILENO, run->end.detail, strlen(run->end.detail)) < 0) {
+			/* Nobody to tell. */
+		}
+		return EXIT_STATUS_KVM;
+	case END_TIMEOUT:
+		log_err("time limit of %.3g s reached", (double)run->config->timeout_ms / 1e3);
+		return EXIT_STATUS_TIMEOUT;
+	case END_NONE:
+	case END_HOST:
+		break;
+	}
+	return EXIT_STATUS_HOST;
+}
+
+static int run_open(struct run *run, struct timeline *timeline)
+{
+	const struct config *config = run->config;
+	struct loop_options options = { .engine = config->io_engine,
+					.poll_usec = config->poll_usec };
+	struct machine_events events = {
+		.panicked = run_on_pvpanic,
+		.console_panic = run_on_console_panic,
+		.console_output = run_on_console_output,
+		.quit = run_on_quit,
+		.hangup = run_hung_up,
+		.opaque = run,
+	};
+	int ret = io_threads_create(&run->io, &options, config->io_threads);
+
+	if (ret < 0)
+		return ret;
+	timeline_mark(timeline, loop_engine_name(run->io.main_loop));
+	end_init(&run->end, run->io.main_loop);
+	ret = run_open_signals(run);
+	if (ret == 0)
+		ret = run_open_panic(run);
+	if (ret == 0)
+		ret = vcpu_setup_signal();
+	if (ret < 0)
+		return ret;
+	run->timeout.fn = run_on_timeout;
+	run->hangup.fn = run_on_hangup_timer;
+	if (config->timeout_ms)
+		loop_timer_arm(run->io.main_loop, &run->timeout,
+			       timeline->start_ns + config->timeout_ms * 1000000);
+	ret = machine_host_open(&run->host, config, &run->io, &events);
+	timeline_mark(timeline, "disks, networks, console");
+	return ret;
+}
+
+static void run_close(struct run *run)
+{
+	machine_host_close(run->host);
+	if (run->io.main_loop) {
+		loop_event_del(run->io.main_loop, &run->panic_event);
+		loop_event_del(run->io.main_loop, &run->signal_event);
+		end_fini(&run->end);
+	}
+	io_threads_destroy(&run->io);
+	if (run->panic_fd >= 0)
+		close(run->panic_fd);
+	if (run->signal_fd >= 0)
+		close(run->signal_fd);
+}
+
+int run_machine(const struct config *config, struct timeline *timeline)
+{
+	struct run run = { .config = config, .signal_fd = -1, .panic_fd = -1 };
+	int status = EXIT_STATUS_HOST;
+	int ret = run_open(&run, timeline);
+
+	while (ret == 0) {
+		ret = run_boot_once(&run, timeline);
+		if (ret == 0 && !run_again(&run)) {
+			status = run_report(&run);
+			break;
+		}
+		if (ret == 0)
+			log_debug("the guest asked for a reset");
+	}
+	run_close(&run);
+	return status;
+}
