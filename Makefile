@@ -100,9 +100,86 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_%.o $(SUPPORT_OBJ) $(LIB
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(SUPPORT_OBJ) $(LIB) $(LDLIBS) -lcmocka
 
+# ---- what people type ----
+
+.PHONY: help
+help:
+	@echo 'make                build build/$(ARCH)/vmm'
+	@echo 'make run            install what is missing, build, and boot a small Linux: to a shell on a terminal'
+	@echo 'make test           install what is missing and run every test; ends with a line of counts'
+	@echo 'make test-quick     unit tests, command-line tests and corpus replay only'
+	@echo 'make lint           clang-format, clang-tidy, cppcheck, shellcheck, check-deps, and a build by clang'
+	@echo 'make fuzz TIME=60   run each fuzz target for TIME seconds'
+	@echo 'make coverage       line coverage of the unit tests and the fuzz corpus, by file'
+	@echo 'make guest-kernel [PROFILE=name]  build a guest kernel into the cache and print where it is'
+	@echo 'make install [PREFIX=/usr/local]  install the program, manual page and shell completion'
+	@echo 'make clean          remove build/'
+
+.PHONY: deps
+deps:
+	@tests/support/install-deps.sh build
+
+.PHONY: run
+run:
+	@tests/support/run-demo.sh
+
+.PHONY: test test-quick
+test:
+	@tests/support/install-deps.sh all
+	@tests/support/run-tests.sh
+test-quick:
+	@tests/support/install-deps.sh build test
+	@tests/support/run-tests.sh unit fuzz cli
+
 .PHONY: guest-kernel
 guest-kernel:
 	@guest-kernel-configs/build.sh $(PROFILE)
+
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SH_FILES := $(shell git ls-files '*.sh' tests/lab/run tests/lab/session .ci/run 2>/dev/null)
+
+.PHONY: lint check-deps check-format check-tidy check-cppcheck check-shell check-clang
+lint: check-deps check-format check-shell check-clang check-cppcheck check-tidy
+	@echo 'lint: clean'
+check-deps:
+	@tests/support/check-deps.sh
+check-format:
+	@clang-format --dry-run -Werror $(C_FILES)
+check-shell:
+	@shellcheck -x $(SH_FILES)
+check-clang:
+	@$(MAKE) --no-print-directory all unit BUILD=build/$(ARCH)-clang CC=$(CLANG)
+check-cppcheck: $(BUILD)/gen/stamp
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance \
+		--inline-suppr --suppress=missingInclude --suppress=missingIncludeSystem -j2 \
+		--suppress=nullPointerRedundantCheck --suppress=invalidPrintfArgType_uint \
+		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' $(MAIN_SRC) $(SRC)
+check-tidy: $(BUILD)/gen/stamp
+	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
+		xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- $(CSTD) $(CPPFLAGS) 2>/dev/null' sh
+
+# Generated headers exist before anything is analysed or compiled.
+$(BUILD)/gen/stamp:
+	@mkdir -p $(@D)
+	@touch $@
+
+TIME ?= 60
+.PHONY: fuzz
+fuzz: fuzz-build
+	@for target in $(FUZZ_BIN); do \
+		name=$${target##*/fuzz_}; mkdir -p build/corpus/$$name; \
+		echo "fuzz_$$name: $(TIME) s"; \
+		$$target -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 \
+			-artifact_prefix=build/corpus/$$name- build/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: all
+	install -D -m 755 $(BUILD)/vmm $(DESTDIR)$(PREFIX)/bin/vmm
+	strip $(DESTDIR)$(PREFIX)/bin/vmm
+	install -D -m 644 vmm/vmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmm.1
+	install -D -m 644 vmm/cli/completion/vmm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmm
 
 .PHONY: clean
 clean:
