@@ -173,6 +173,8 @@ fuzz: fuzz-build
 			-artifact_prefix=build/corpus/$$name- build/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+include tests/guest/guest.mk
+
 PREFIX ?= /usr/local
 .PHONY: install
 install: all
