@@ -41,7 +41,14 @@ vmm_SRC := \
 devices_SRC := \
 	devices/virtio/virtqueue.c
 
-arch_x86_64_SRC :=
+arch_x86_64_SRC := \
+	arch/x86_64/ram.c \
+	arch/x86_64/irqchip.c \
+	arch/x86_64/cpuid.c \
+	arch/x86_64/msr.c \
+	arch/x86_64/cpu.c \
+	arch/x86_64/entry.c \
+	arch/x86_64/dump.c
 
 arch_aarch64_SRC :=
 

@@ -25,6 +25,8 @@
 /* PML4, PDPT and four page directories: the first 4 GiB in 2 MiB pages. */
 #define LAYOUT_PAGE_TABLES_GPA 0x9000ULL
 #define LAYOUT_PAGE_TABLES_LEN 0x6000ULL
+/* One page below the command line, for a guest that pushes before it has a stack. */
+#define LAYOUT_BOOT_STACK_TOP_GPA 0x10000ULL
 #define LAYOUT_CMDLINE_GPA     0x10000ULL
 #define LAYOUT_CMDLINE_LEN     0x10000ULL
 
