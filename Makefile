@@ -39,6 +39,9 @@ vmm_SRC := \
 	vmm/run.c
 
 devices_SRC := \
+	devices/serial.c \
+	devices/power.c \
+	devices/debug_exit.c \
 	devices/virtio/virtqueue.c
 
 arch_x86_64_SRC := \
