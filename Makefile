@@ -42,7 +42,10 @@ devices_SRC := \
 	devices/serial.c \
 	devices/power.c \
 	devices/debug_exit.c \
-	devices/virtio/virtqueue.c
+	devices/virtio/virtqueue.c \
+	devices/virtio/virtio.c \
+	devices/virtio/virtio_mmio.c \
+	devices/virtio/virtio_rng.c
 
 arch_x86_64_SRC := \
 	arch/x86_64/ram.c \

@@ -90,7 +90,8 @@ struct virtio_transport_ops {
 
 struct virtio_device {
 	const struct virtio_device_ops *ops;
-	const struct virtio_transport_ops *transport; /* set by the transport when attached */
+	const struct virtio_transport_ops *transport; /* atomic; NULL while not attached */
+	void *transport_priv;			      /* the transport's */
 	pthread_mutex_t lock;
 	pthread_mutex_t config_lock; /* a leaf: no lock is taken while it is held */
 	const struct guest_mem *mem;
@@ -167,6 +168,9 @@ static inline bool virtio_has_feature(const struct virtio_device *dev, unsigned 
 
 /* ---- for transports, dev->lock held, vCPU threads ---- */
 
+/* Connects DEV to its transport; NULL disconnects. Setup and teardown. */
+void virtio_device_attach(struct virtio_device *dev, const struct virtio_transport_ops *transport);
+
 uint32_t virtio_get_status(const struct virtio_device *dev);
 /*
  * The driver wrote the status register (2.1, 3.1.1). 0 resets: returns when every queue has
@@ -189,8 +193,7 @@ enum virtio_queue_area { VIRTIO_QUEUE_DESC, VIRTIO_QUEUE_AVAIL, VIRTIO_QUEUE_USE
 /* The low or HIGH half of an address. */
 void virtio_queue_set_addr(struct virtio_queue *q, enum virtio_queue_area area, bool high,
 			   uint32_t value);
-uint32_t virtio_queue_get_addr(const struct virtio_queue *q, enum virtio_queue_area area,
-			       bool high);
+uint32_t virtio_queue_get_addr(struct virtio_queue *q, enum virtio_queue_area area, bool high);
 /*
  * True checks and enables the queue, and starts it at once when DRIVER_OK is set; what cannot be
  * enabled puts the device in NEEDS_RESET. False (mmio) stops it. An unchanged value does nothing.
