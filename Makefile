@@ -27,6 +27,22 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 # One line a file. A new device is one line here and one in vmm/machine.c.
 vmm_SRC := \
 	vmm/log.c \
+	vmm/suggest.c \
+	vmm/config_text.c \
+	vmm/config_fields.c \
+	vmm/config_disk.c \
+	vmm/config_net.c \
+	vmm/config_publish.c \
+	vmm/config_console.c \
+	vmm/config_options.c \
+	vmm/config_locate.c \
+	vmm/config_json.c \
+	vmm/config_print.c \
+	vmm/partition.c \
+	vmm/config_cmdline.c \
+	vmm/config_finish.c \
+	vmm/config_help.c \
+	vmm/config.c \
 	vmm/guest_mem.c \
 	vmm/bus.c \
 	vmm/irq.c \

@@ -54,6 +54,8 @@ struct config_net {
 	uint8_t mac[6];	 /* after config_finish always set */
 	uint16_t mtu;	 /* 0: the back end's */
 	unsigned queues; /* pairs */
+	char *ip;	 /* for the kernel's own configuration: dhcp, or ADDR/PREFIX; NULL: none */
+	char *gateway;	 /* with an address; NULL: none */
 	struct config_limit limit;
 };
 
@@ -95,7 +97,9 @@ struct config {
 	bool print_config;
 };
 
+/* The defaults: all that needs no look at the host. Main thread, as is all below. */
 void config_init(struct config *config);
+/* Frees what the members point at, and makes CONFIG empty. */
 void config_fini(struct config *config);
 
 /*
@@ -110,6 +114,13 @@ int config_parse(struct config *config, int argc, char **argv) MUST_CHECK;
  * -errno, logged.
  */
 int config_finish(struct config *config) MUST_CHECK;
+
+/*
+ * The guest's command line with BOARD_WORDS (NULL: none) after the derived words and before the
+ * user's text, so that what was typed wins; with --cmdline-only just that text. On the heap, NULL
+ * when memory is short. After config_finish, whose cmdline_full is the same without BOARD_WORDS.
+ */
+char *config_cmdline(const struct config *config, const char *board_words) MUST_CHECK;
 
 /* The whole effective configuration as JSON on stdout; can be fed back by --config. */
 int config_print(const struct config *config) MUST_CHECK;

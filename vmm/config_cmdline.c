@@ -1,0 +1,105 @@
+/*
+ * The kernel's command line: derived words, then the board's, then the user's, because for most
+ * words the last one wins. Main thread.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "vmm/config.h"
+
+/* Words that depend on the architecture, whose kernel runs on the same one as the host's. */
+static const struct machine_words {
+	const char *machine;
+	const char *earlycon; /* the serial port, until hvc0 is up */
+	const char *speed;    /* spares probing for hardware that is not there */
+} machine_words[] = {
+	{ "x86_64", "earlycon=uart8250,io,0x3f8",
+	  "8250.nr_uarts=1 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd" },
+	{ "aarch64", "earlycon", NULL },
+};
+
+static const struct machine_words *words_for_host(void)
+{
+	struct utsname host;
+
+	if (uname(&host) < 0)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(machine_words); i++) {
+		if (strcmp(machine_words[i].machine, host.machine) == 0)
+			return &machine_words[i];
+	}
+	return NULL;
+}
+
+static void put(FILE *out, const char *prefix, const char *word)
+{
+	if (word)
+		fprintf(out, "%s%s%s", ftell(out) > 0 ? " " : "", prefix, word);
+}
+
+/* ip=CLIENT::GATEWAY:MASK:HOST:DEVICE:off, or by DHCP on this card only. */
+static void put_ip(FILE *out, const struct config_net *net, unsigned index, const char *name)
+{
+	char mask[INET_ADDRSTRLEN] = "";
+	const char *slash;
+	struct in_addr bits;
+	int prefix;
+
+	if (!net->ip)
+		return;
+	put(out, "ip=", "");
+	slash = strchr(net->ip, '/');
+	if (!slash) {
+		fprintf(out, ":::::eth%u:dhcp", index);
+		return;
+	}
+	prefix = atoi(slash + 1);
+	bits.s_addr = htonl(prefix ? UINT32_MAX << (32 - prefix) : 0);
+	inet_ntop(AF_INET, &bits, mask, sizeof(mask));
+	fprintf(out, "%.*s::%s:%s:%s:eth%u:off", (int)(slash - net->ip), net->ip,
+		net->gateway ? net->gateway : "", mask, name, index);
+}
+
+static void put_derived(FILE *out, const struct config *config)
+{
+	const struct machine_words *words = words_for_host();
+
+	if (config->console == CONFIG_CONSOLE_VIRTIO) {
+		put(out, "", words ? words->earlycon : NULL);
+		put(out, "console=", "hvc0");
+	} else {
+		put(out, "console=", "ttyS0");
+	}
+	put(out, "root=", config->root);
+	if (config->root)
+		put(out, "", config->disks[0].read_only ? "ro" : "rw");
+	/* A kernel that panics shall not wait: the machine decides what comes then. */
+	if (config->on_panic != CONFIG_PANIC_PAUSE)
+		put(out, "panic=", "-1");
+	for (unsigned i = 0; i < config->net_count; i++)
+		put_ip(out, &config->nets[i], i, config->name);
+	put(out, "", words ? words->speed : NULL);
+}
+
+char *config_cmdline(const struct config *config, const char *board_words)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (config->cmdline_only)
+		return strdup(config->cmdline_only);
+	out = open_memstream(&text, &len);
+	if (!out)
+		return NULL;
+	put_derived(out, config);
+	put(out, "", board_words);
+	put(out, "", config->cmdline);
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
