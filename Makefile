@@ -46,6 +46,9 @@ vmm_SRC := \
 	vmm/guest_mem.c \
 	vmm/bus.c \
 	vmm/irq.c \
+	vmm/loop.c \
+	vmm/loop_uring.c \
+	vmm/loop_epoll.c \
 	vmm/irq_kvm.c \
 	vmm/vm.c \
 	vmm/end.c \

@@ -1,0 +1,100 @@
+/*
+ * Between vmm/loop.c and its two engines; nobody else includes it. The loop keeps what is the same
+ * for both (slots of events, timers, deferred work, calls from other threads); an engine waits,
+ * arms descriptors and carries operations out. All of it runs on the loop's thread, or before there
+ * is one.
+ */
+#ifndef VMM_LOOP_ENGINE_H
+#define VMM_LOOP_ENGINE_H
+
+#include <pthread.h>
+
+#include "vmm/loop.h"
+
+#define LOOP_NO_SLOT UINT32_MAX
+#define LOOP_FOREVER UINT64_MAX
+
+enum loop_opcode {
+	LOOP_OP_READ = 1,
+	LOOP_OP_WRITE,
+	LOOP_OP_FDATASYNC,
+	LOOP_OP_FALLOCATE,
+};
+
+struct loop_engine_ops {
+	const char *name;
+	/* The calling thread is the loop's from now on. 0 or -errno, logged. */
+	int (*start)(struct loop *loop);
+	/* The loop's thread leaves; no operation is in flight. */
+	void (*finish)(struct loop *loop);
+	void (*destroy)(struct loop *loop);
+	/*
+	 * Submits what was queued, waits at most TIMEOUT_NS (0: not at all, LOOP_FOREVER) for
+	 * something to arrive, and calls back for all that did. 0 or -errno, logged.
+	 */
+	int (*wait)(struct loop *loop, uint64_t timeout_ns);
+	/* SLOT is filled in. */
+	int (*event_add)(struct loop *loop, uint32_t slot);
+	/* SLOT is still filled in, and is freed afterwards. */
+	void (*event_del)(struct loop *loop, uint32_t slot);
+	/* 0 or -EBUSY. */
+	int (*submit)(struct loop *loop, struct loop_op *op);
+	void (*register_fd)(struct loop *loop, int fd);
+	void (*unregister_fd)(struct loop *loop, int fd);
+};
+
+struct loop_slot {
+	struct loop_event *event; /* NULL: free */
+	uint32_t generation;	  /* counts the owners a slot has had, to tell stale arrivals */
+	uint32_t next_free;
+	uint32_t next_ready; /* list of plain files to report */
+	uint32_t next_arm;   /* the engine's list of polls to arm */
+	bool ready_queued;
+	bool arm_queued;
+	bool always_ready; /* a plain file: the engine knows nothing of it */
+};
+
+struct loop {
+	const struct loop_engine_ops *ops;
+	struct loop_options options;
+	unsigned inflight; /* operations */
+
+	struct loop_slot *slots;
+	uint32_t slot_count;
+	uint32_t slot_free;
+	uint32_t ready_head; /* plain files that are to be called back */
+
+	struct loop_timer *timers; /* soonest first */
+	struct loop_deferred *deferred_head;
+	struct loop_deferred **deferred_tail;
+
+	int wake_fd; /* eventfd; rung by other threads, never read */
+	struct loop_event wake_event;
+	bool stop;     /* atomic; set anywhere */
+	bool draining; /* stopping: no new operations */
+
+	pthread_mutex_t call_lock;
+	struct loop_call *call_head; /* atomic, for a look without the lock */
+	struct loop_call **call_tail;
+	bool running;	 /* atomic, written under call_lock */
+	uintptr_t owner; /* atomic: the pthread_t inside loop_run, 0: none */
+
+	struct loop_stats stats; /* written by the loop's thread with relaxed stores */
+};
+
+/* Allocates the engine's own struct, whose first member is struct loop. 0 or -errno, not logged. */
+int loop_uring_create(struct loop **out, const struct loop_options *options) MUST_CHECK;
+/* 0 or -errno, logged. */
+int loop_epoll_create(struct loop **out, const struct loop_options *options) MUST_CHECK;
+
+/* Calls back the event in SLOT unless it has another owner by now. */
+void loop_dispatch_event(struct loop *loop, uint32_t slot, uint32_t generation, uint32_t events);
+/* Reports OP done. */
+void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result);
+
+static inline void loop_count(uint64_t *counter, uint64_t add)
+{
+	__atomic_store_n(counter, *counter + add, __ATOMIC_RELAXED);
+}
+
+#endif
