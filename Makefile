@@ -67,6 +67,14 @@ devices_SRC := \
 	devices/virtio/virtio_rng.c
 
 arch_x86_64_SRC := \
+	arch/x86_64/load.c \
+	arch/x86_64/bzimage.c \
+	arch/x86_64/elf.c \
+	arch/x86_64/unpack.c \
+	arch/x86_64/place.c \
+	arch/x86_64/identify.c \
+	arch/x86_64/initrd.c \
+	arch/x86_64/boot_params.c \
 	arch/x86_64/ram.c \
 	arch/x86_64/irqchip.c \
 	arch/x86_64/cpuid.c \
