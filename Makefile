@@ -68,6 +68,7 @@ devices_SRC := \
 
 arch_x86_64_SRC := \
 	arch/x86_64/load.c \
+	arch/x86_64/payload.c \
 	arch/x86_64/bzimage.c \
 	arch/x86_64/elf.c \
 	arch/x86_64/unpack.c \

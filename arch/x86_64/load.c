@@ -23,17 +23,10 @@
 #include "arch/x86_64/identify.h"
 #include "arch/x86_64/initrd.h"
 #include "arch/x86_64/layout.h"
+#include "arch/x86_64/load.h"
 #include "arch/x86_64/place.h"
 #include "arch/x86_64/unpack.h"
 #include "vmm/log.h"
-
-/* No Linux kernel is larger; a forged size must not fill the host's memory. */
-#define LOAD_UNPACKED_MAX (512ULL << 20)
-
-/* Where the first segment lies in the file of an x86-64 Linux: the linker's largest page. */
-#define LOAD_FIRST_OFFSET (2ULL << 20)
-
-#define LOAD_HUGE_PAGE	  (2ULL << 20)
 
 /* COMMAND_LINE_SIZE of x86, for kernels without a header that says it. */
 #define LOAD_CMDLINE_MAX  2047
@@ -41,16 +34,6 @@
 #define LOAD_INITRD_LIMIT (1ULL << 31)
 
 #define LOAD_EXPECTED	  "expected an x86-64 bzImage or vmlinux"
-
-struct loader {
-	struct guest_mem *mem;
-	const struct arch_kernel *kernel;
-	struct arch_boot *boot;
-	const uint8_t *file; /* the whole kernel file, mapped */
-	size_t file_len;
-	struct bzimage bz;
-	bool is_bzimage;
-};
 
 static int load_refuse(const struct loader *l, int err, const char *what)
 {
@@ -104,8 +87,7 @@ static int load_choose_entry(const struct loader *l, const struct elf_image *ima
 	return 0;
 }
 
-/* True when LEN bytes at GPA are memory that a kernel may occupy. */
-static bool load_is_free(const struct loader *l, gpa_t gpa, uint64_t len)
+bool load_is_free(const struct loader *l, gpa_t gpa, uint64_t len)
 {
 	return gpa >= LAYOUT_KERNEL_MIN_GPA && guest_mem_ptr(l->mem, gpa, len) != NULL;
 }
@@ -131,8 +113,7 @@ static int load_check_segments(const struct loader *l, const struct elf_image *i
 	return 0;
 }
 
-/* All that is common to the ways an ELF gets into memory. */
-static int load_accept_image(struct loader *l, const struct elf_image *image)
+int load_accept_image(struct loader *l, const struct elf_image *image)
 {
 	const struct elf_segment *last = &image->segments[image->segment_count - 1];
 	int ret = load_check_segments(l, image);
@@ -144,8 +125,7 @@ static int load_accept_image(struct loader *l, const struct elf_image *image)
 	return load_choose_entry(l, image);
 }
 
-/* An ELF whose bytes lie in the kernel's file, from FILE_OFFSET on. */
-static int load_elf_from_file(struct loader *l, const struct elf_image *image, uint64_t file_offset)
+int load_elf_from_file(struct loader *l, const struct elf_image *image, uint64_t file_offset)
 {
 	int ret = load_accept_image(l, image);
 
@@ -156,217 +136,6 @@ static int load_elf_from_file(struct loader *l, const struct elf_image *image, u
 				 file_offset + s->offset, l->kernel->kernel_path, l->boot);
 	}
 	return ret;
-}
-
-/*
- * Where to unpack so that the segments need not be moved far: the first one of a Linux comes to lie
- * in its place, often the next ones too. 0 when there is no room for that.
- */
-static gpa_t load_unpack_gpa(const struct loader *l, uint64_t len)
-{
-	gpa_t gpa = l->bz.hdr.pref_address - LOAD_FIRST_OFFSET;
-
-	if (l->bz.hdr.pref_address < LOAD_FIRST_OFFSET || (gpa & PLACE_PAGE_MASK) != 0)
-		return 0;
-	return load_is_free(l, gpa, len) ? gpa : 0;
-}
-
-/*
- * True when the segments can be moved to their places one after another within memory, given that
- * the file starts at GPA: each moves down or not at all, none over one that is yet to be moved.
- */
-static bool load_can_move(const struct elf_image *image, gpa_t gpa)
-{
-	for (unsigned i = 0; i < image->segment_count; i++) {
-		const struct elf_segment *s = &image->segments[i];
-
-		if (s->gpa > gpa + s->offset)
-			return false;
-		if (i > 0 && s->offset < image->segments[i - 1].offset)
-			return false;
-	}
-	return true;
-}
-
-/* What is left of unpacking goes back to the host, but no huge page is broken up for it. */
-static void load_discard_huge(struct loader *l, gpa_t gpa, gpa_t end)
-{
-	place_discard(l->mem, (gpa + LOAD_HUGE_PAGE - 1) & ~(LOAD_HUGE_PAGE - 1),
-		      end & ~(LOAD_HUGE_PAGE - 1));
-}
-
-/* The ELF of IMAGE lies unpacked in guest memory at GPA: moves its segments to their places. */
-static void load_move_segments(struct loader *l, const struct elf_image *image, gpa_t gpa,
-			       uint64_t len)
-{
-	gpa_t end = l->boot->kernel_gpa + l->boot->kernel_len;
-
-	for (unsigned i = 0; i < image->segment_count; i++) {
-		const struct elf_segment *s = &image->segments[i];
-		uint8_t *dst = guest_mem_ptr(l->mem, s->gpa, s->mem_len);
-		const uint8_t *src = guest_mem_ptr(l->mem, gpa + s->offset, s->file_len);
-
-		if (dst != src) {
-			memmove(dst, src, s->file_len);
-			l->boot->copied_len += s->file_len;
-		}
-		memset(dst + s->file_len, 0, s->mem_len - s->file_len);
-	}
-	load_discard_huge(l, gpa, l->boot->kernel_gpa);
-	load_discard_huge(l, end, gpa + len);
-}
-
-/* The ELF of IMAGE lies at DATA outside guest memory. */
-static int load_copy_segments(struct loader *l, const struct elf_image *image, const uint8_t *data)
-{
-	for (unsigned i = 0; i < image->segment_count; i++) {
-		const struct elf_segment *s = &image->segments[i];
-		int ret = guest_mem_write(l->mem, s->gpa, data + s->offset, s->file_len);
-
-		if (ret < 0)
-			return log_errno(ret, "%s: place a segment", l->kernel->kernel_path);
-		l->boot->copied_len += s->file_len;
-	}
-	return 0;
-}
-
-/* A place for unpacking outside guest memory. NULL: no memory. */
-static uint8_t *load_map_scratch(uint64_t len)
-{
-	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return map == MAP_FAILED ? NULL : map;
-}
-
-/* Unpacks to DST and reads the headers found there. 0, or -errno with *WHY for a debug line. */
-static int load_unpack(const struct loader *l, uint8_t *dst, uint64_t dst_len, uint64_t *len,
-		       struct elf_image *image, const char **why)
-{
-	const uint8_t *payload = l->file + l->bz.payload_offset;
-	size_t out_len;
-	int ret = unpack_stream(unpack_detect(payload, l->bz.payload_len), payload,
-				l->bz.payload_len, dst, dst_len, &out_len);
-
-	*len = out_len;
-	switch (ret) {
-	case 0:
-		return elf_parse(dst, out_len, image, why);
-	case -ENOSPC:
-		*why = "it unpacks to more than its size says";
-		break;
-	case -ENOTSUP:
-		*why = "its compression is unknown";
-		break;
-	case -ENOMEM:
-		*why = "no memory to unpack it";
-		break;
-	default:
-		*why = "it is damaged";
-		break;
-	}
-	return ret;
-}
-
-/* Segments that cannot be moved in place make a detour: out of guest memory and in again. */
-static int load_move_through_copy(struct loader *l, const struct elf_image *image, gpa_t gpa,
-				  uint64_t len)
-{
-	uint8_t *copy = load_map_scratch(len);
-	int ret;
-
-	if (copy == NULL)
-		return log_errno(ENOMEM, "%s: unpack", l->kernel->kernel_path);
-	ret = guest_mem_read(l->mem, gpa, copy, len);
-	place_discard(l->mem, gpa, (gpa + len + PLACE_PAGE_MASK) & ~PLACE_PAGE_MASK);
-	if (ret == 0)
-		ret = load_copy_segments(l, image, copy);
-	munmap(copy, len);
-	return ret;
-}
-
-static int load_unpack_in_place(struct loader *l, gpa_t gpa, uint64_t size, const char **why)
-{
-	struct elf_image image;
-	uint64_t len;
-	int ret = load_unpack(l, guest_mem_ptr(l->mem, gpa, size), size, &len, &image, why);
-
-	if (ret < 0) {
-		place_discard(l->mem, gpa, (gpa + size + PLACE_PAGE_MASK) & ~PLACE_PAGE_MASK);
-		return ret;
-	}
-	*why = NULL;
-	ret = load_accept_image(l, &image);
-	if (ret < 0)
-		return ret;
-	if (!load_can_move(&image, gpa))
-		return load_move_through_copy(l, &image, gpa, len);
-	load_move_segments(l, &image, gpa, len);
-	return 0;
-}
-
-static int load_unpack_aside(struct loader *l, uint64_t size, const char **why)
-{
-	struct elf_image image;
-	uint8_t *scratch = load_map_scratch(size);
-	uint64_t len;
-	int ret;
-
-	*why = "no memory to unpack it";
-	if (scratch == NULL)
-		return -ENOMEM;
-	ret = load_unpack(l, scratch, size, &len, &image, why);
-	if (ret == 0) {
-		*why = NULL;
-		ret = load_accept_image(l, &image);
-		if (ret == 0)
-			ret = load_copy_segments(l, &image, scratch);
-	}
-	munmap(scratch, size);
-	return ret;
-}
-
-/* The four bytes behind a payload, or the last four of gzip's: its size, if they do not lie. */
-static uint64_t load_claimed_size(const struct loader *l)
-{
-	uint32_t size;
-
-	if (l->bz.payload_len < sizeof(size))
-		return 0;
-	memcpy(&size, l->file + l->bz.payload_offset + l->bz.payload_len - sizeof(size),
-	       sizeof(size));
-	return size;
-}
-
-/*
- * The payload's kernel. Returns 0, or -errno: logged when *WHY is NULL, else *WHY says why there is
- * no use in the payload.
- */
-static int load_payload(struct loader *l, const char **why)
-{
-	const uint8_t *payload = l->file + l->bz.payload_offset;
-	uint64_t size = load_claimed_size(l);
-	struct elf_image image;
-	gpa_t gpa;
-	int ret;
-
-	*why = "it has no payload";
-	if (l->bz.payload_len == 0)
-		return -ENOEXEC;
-	if (unpack_detect(payload, l->bz.payload_len) == UNPACK_NONE) {
-		ret = elf_parse(payload, l->bz.payload_len, &image, why);
-		if (ret < 0)
-			return ret;
-		*why = NULL;
-		return load_elf_from_file(l, &image, l->bz.payload_offset);
-	}
-	*why = "its size is not that of a kernel";
-	if (size == 0 || size > LOAD_UNPACKED_MAX)
-		return -EINVAL;
-	gpa = load_unpack_gpa(l, size);
-	if (gpa != 0)
-		return load_unpack_in_place(l, gpa, size, why);
-	return load_unpack_aside(l, size, why);
 }
 
 /* Where the bzImage's own code goes: where it wants to be, or as near to it as there is room. */
@@ -429,7 +198,7 @@ static int load_bzimage(struct loader *l)
 		return load_refuse(l, ret, why);
 	l->is_bzimage = true;
 	if (l->kernel->entry != ARCH_ENTRY_BZIMAGE) {
-		ret = load_payload(l, &why);
+		ret = payload_load(l, &why);
 		if (ret == 0)
 			load_describe(l, "unpacked on the host");
 		if (ret == 0 || why == NULL)
