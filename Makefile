@@ -64,6 +64,10 @@ devices_SRC := \
 	devices/virtio/virtqueue.c \
 	devices/virtio/virtio.c \
 	devices/virtio/virtio_mmio.c \
+	devices/char/char_lines.c \
+	devices/char/char_sink.c \
+	devices/char/terminal.c \
+	devices/char/char_hub.c \
 	devices/virtio/virtio_rng.c
 
 arch_x86_64_SRC := \

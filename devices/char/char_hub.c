@@ -1,0 +1,686 @@
+/*
+ * The console hub: which port is shown, and the way of its bytes to the host and back.
+ *
+ * Threads: the serial port writes on vCPU threads, all else is the loop's. One lock guards the hub;
+ * it is a leaf: a device writes with its own lock held, so front ends are called without the hub's.
+ *
+ * Output goes into the sink's buffer. virtio-console's is written once at the end of the loop's
+ * round. The serial line's comes a byte at a time on a vCPU thread: it is written there at a line's
+ * end, or when nothing was written for a moment (so that echo is prompt); a timer on the loop
+ * writes out what a line without an end leaves. During a burst the timer stays armed, so that no
+ * byte costs a wake-up of the loop.
+ */
+#include "devices/char/char_hub.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "devices/char/char_lines.h"
+#include "devices/char/char_sink.h"
+#include "devices/char/terminal.h"
+#include "vmm/log.h"
+
+#define PROMPT_NS	 4000000ull  /* serial output after a pause this long goes out at once */
+#define TAIL_FLUSH_NS	 10000000ull /* the rest of a line waits this long at most */
+#define REPLAY_WAIT_NS	 50000000ull /* a line without an end is not part of a replay */
+#define SERIAL_BATCH_LEN 4096
+#define INPUT_ROOM	 4096
+
+struct hub_port {
+	struct char_port port; /* first: ops get this */
+	struct char_hub *hub;
+	bool serial;
+	bool blocked;	       /* took less than offered: writable is owed */
+	struct char_line line; /* of everything the port said */
+};
+
+struct char_hub {
+	struct char_hub_options options;
+	pthread_mutex_t lock;
+	struct loop *loop; /* NULL until attached */
+	struct char_sink sink;
+	struct terminal terminal;
+	struct terminal_keys keys;
+	struct hub_port serial;
+	struct hub_port virtio;
+
+	bool virtio_up; /* hvc0 has spoken: the serial port is not shown any more */
+	bool panicked;
+	bool closed_said;
+	struct char_tail tail;
+	struct char_replay replay;
+	char held[CHAR_LINE_MAX + 2]; /* hvc0's line that may be a repetition */
+	size_t held_len;
+
+	struct loop_event in_event;
+	struct loop_event out_event;
+	struct loop_event kick_event;
+	int kick_fd;
+	bool kicked;
+	bool in_added;
+	bool out_added;
+	bool in_ended;
+	struct loop_deferred flush;
+	struct loop_timer timer;
+	bool timer_armed;
+	uint64_t held_since_ns;
+	uint64_t flushed_ns;
+
+	/* Input, the loop's thread only, but for input_held. */
+	uint8_t in[INPUT_ROOM];
+	size_t in_start;
+	size_t in_end;
+	bool input_held; /* atomic: bytes wait for char_input_ready */
+};
+
+static void hub_wake(struct char_hub *hub)
+{
+	static const uint64_t one = 1;
+
+	if (hub->kick_fd >= 0 && write(hub->kick_fd, &one, sizeof(one)) < 0) {
+		/* Full: it is ringing already. */
+	}
+}
+
+/* ---- output, hub->lock held ---- */
+
+/* Work is left for the loop: a timer to arm, a front end to tell, a closed terminal to report. */
+static void hub_need_loop(struct char_hub *hub)
+{
+	if (hub->kicked)
+		return;
+	hub->kicked = true;
+	hub_wake(hub);
+}
+
+static void hub_flush(struct char_hub *hub, uint64_t now_ns)
+{
+	char_sink_flush(&hub->sink);
+	hub->flushed_ns = now_ns;
+	if (hub->sink.gone && !hub->closed_said)
+		hub_need_loop(hub);
+}
+
+static void hub_show_line(struct char_hub *hub, const struct hub_port *from)
+{
+	char_tail_add(&hub->tail, &from->line);
+	if (from->serial && hub->options.virtio_console)
+		char_replay_remember(&hub->replay, &from->line);
+}
+
+/* Looks at what a port says. True when it contained the panic line for the first time. */
+static bool hub_scan(struct char_hub *hub, struct hub_port *from, const uint8_t *data, size_t len,
+		     bool shown)
+{
+	bool panic = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (!char_line_add(&from->line, data[i]))
+			continue;
+		if (shown)
+			hub_show_line(hub, from);
+		if (!hub->panicked && char_line_is_panic(&from->line)) {
+			hub->panicked = true;
+			panic = true;
+		}
+	}
+	return panic;
+}
+
+static bool hub_shows_serial(const struct char_hub *hub)
+{
+	return !hub->options.virtio_console || !hub->virtio_up;
+}
+
+/* hvc0 takes over: nothing is glued to an unfinished line of the serial port. */
+static void hub_take_over(struct char_hub *hub)
+{
+	hub->virtio_up = true;
+	if (hub->serial.line.len > 0 && !hub->serial.line.complete) {
+		hub_show_line(hub, &hub->serial);
+		hub->serial.line.complete = true;
+		char_sink_put(&hub->sink, "\r\n", 2);
+	}
+	hub->replay.over = hub->replay.count == 0;
+}
+
+static void hub_release_held(struct char_hub *hub)
+{
+	char_sink_put(&hub->sink, hub->held, hub->held_len);
+	hub->held_len = 0;
+}
+
+/* One byte of hvc0 while the kernel may be repeating itself. True when a new panic line ended. */
+static bool hub_replay_byte(struct char_hub *hub, uint8_t byte)
+{
+	struct hub_port *from = &hub->virtio;
+	bool panic = false;
+
+	if (hub->held_len == 0)
+		hub->held_since_ns = loop_now_ns();
+	hub->held[hub->held_len++] = (char)byte;
+	if (char_line_add(&from->line, byte)) {
+		if (char_replay_repeats(&hub->replay, &from->line)) {
+			hub->held_len = 0;
+		} else {
+			panic = !hub->panicked && char_line_is_panic(&from->line);
+			hub->panicked |= panic;
+			hub_show_line(hub, from);
+			hub_release_held(hub);
+		}
+	}
+	if (hub->held_len == sizeof(hub->held))
+		hub->replay.over = true; /* nothing but CR: no kernel's log */
+	if (hub->replay.over)
+		hub_release_held(hub);
+	return panic;
+}
+
+/* True when what is held back finds room in the sink whenever it is released. */
+static bool hub_has_held_room(struct char_hub *hub, struct hub_port *from)
+{
+	if (CHAR_SINK_ROOM - hub->sink.len < 2 * sizeof(hub->held))
+		char_sink_flush(&hub->sink);
+	from->blocked = CHAR_SINK_ROOM - hub->sink.len < 2 * sizeof(hub->held);
+	return !from->blocked;
+}
+
+static size_t hub_put(struct char_hub *hub, struct hub_port *from, const uint8_t *data, size_t len,
+		      bool *panic)
+{
+	size_t taken;
+
+	taken = char_sink_put(&hub->sink, data, len);
+	from->blocked = taken < len;
+	if (from->blocked && !hub->sink.out_pollable)
+		hub_need_loop(hub);
+	*panic |= hub_scan(hub, from, data, taken, true);
+	return taken;
+}
+
+static void hub_panic(struct char_hub *hub)
+{
+	if (hub->options.panicked)
+		hub->options.panicked(hub->options.opaque);
+}
+
+static size_t serial_write(struct char_port *port, const uint8_t *data, size_t len)
+{
+	struct hub_port *from = (struct hub_port *)port;
+	struct char_hub *hub = from->hub;
+	bool panic = false;
+	size_t taken = len;
+
+	pthread_mutex_lock(&hub->lock);
+	if (hub_shows_serial(hub)) {
+		uint64_t now_ns = loop_now_ns();
+
+		taken = hub_put(hub, from, data, len, &panic);
+		if (memchr(data, '\n', taken) || hub->sink.len >= SERIAL_BATCH_LEN ||
+		    now_ns - hub->flushed_ns >= PROMPT_NS)
+			hub_flush(hub, now_ns);
+		else if (!hub->timer_armed)
+			hub_need_loop(hub);
+	} else {
+		panic = hub_scan(hub, from, data, len, false);
+	}
+	pthread_mutex_unlock(&hub->lock);
+	if (panic)
+		hub_panic(hub);
+	return taken;
+}
+
+static size_t virtio_write(struct char_port *port, const uint8_t *data, size_t len)
+{
+	struct hub_port *from = (struct hub_port *)port;
+	struct char_hub *hub = from->hub;
+	bool panic = false;
+	size_t taken = 0;
+
+	pthread_mutex_lock(&hub->lock);
+	if (!hub->options.virtio_console) {
+		panic = hub_scan(hub, from, data, len, false);
+		taken = len;
+	} else {
+		if (!hub->virtio_up && len > 0)
+			hub_take_over(hub);
+		while (taken < len && !hub->replay.over && hub_has_held_room(hub, from))
+			panic |= hub_replay_byte(hub, data[taken++]);
+		if (hub->replay.over)
+			taken += hub_put(hub, from, data + taken, len - taken, &panic);
+		if (hub->held_len > 0 && !hub->timer_armed)
+			hub_need_loop(hub);
+		if (hub->loop)
+			loop_defer(hub->loop, &hub->flush);
+	}
+	pthread_mutex_unlock(&hub->lock);
+	if (panic)
+		hub_panic(hub);
+	return taken;
+}
+
+static void hub_flush_deferred(struct loop_deferred *deferred)
+{
+	struct char_hub *hub = container_of(deferred, struct char_hub, flush);
+
+	pthread_mutex_lock(&hub->lock);
+	hub_flush(hub, loop_now_ns());
+	pthread_mutex_unlock(&hub->lock);
+}
+
+/* ---- the loop's side ---- */
+
+static void port_writable(struct hub_port *to)
+{
+	if (to->port.front_ops && to->port.front_ops->writable)
+		to->port.front_ops->writable(to->port.front);
+}
+
+/* Writes on, and tells those who wait for room. */
+static void hub_drain(struct char_hub *hub)
+{
+	bool serial, virtio;
+
+	pthread_mutex_lock(&hub->lock);
+	hub_flush(hub, loop_now_ns());
+	if (hub->sink.len > CHAR_SINK_ROOM / 2) {
+		pthread_mutex_unlock(&hub->lock);
+		return;
+	}
+	serial = hub->serial.blocked;
+	virtio = hub->virtio.blocked;
+	hub->serial.blocked = false;
+	hub->virtio.blocked = false;
+	pthread_mutex_unlock(&hub->lock);
+	if (serial)
+		port_writable(&hub->serial);
+	if (virtio)
+		port_writable(&hub->virtio);
+}
+
+static void hub_closed(struct char_hub *hub)
+{
+	bool said;
+
+	pthread_mutex_lock(&hub->lock);
+	said = hub->closed_said;
+	hub->closed_said = true;
+	pthread_mutex_unlock(&hub->lock);
+	if (!said && hub->options.closed)
+		hub->options.closed(hub->options.opaque);
+}
+
+/* True when there is unfinished business that the timer has to look at again. */
+static bool hub_timer_needed(const struct char_hub *hub)
+{
+	return hub->sink.len > 0 || hub->held_len > 0 || hub->serial.blocked ||
+	       hub->virtio.blocked || loop_now_ns() - hub->flushed_ns < 2 * TAIL_FLUSH_NS;
+}
+
+static void hub_on_timer(struct loop_timer *timer)
+{
+	struct char_hub *hub = container_of(timer, struct char_hub, timer);
+	uint64_t now_ns = loop_now_ns();
+	bool again;
+
+	pthread_mutex_lock(&hub->lock);
+	if (hub->held_len > 0 && now_ns - hub->held_since_ns >= REPLAY_WAIT_NS) {
+		hub->replay.over = true;
+		hub_release_held(hub);
+	}
+	pthread_mutex_unlock(&hub->lock);
+	hub_drain(hub);
+	pthread_mutex_lock(&hub->lock);
+	/* Where EPOLLOUT tells of room, a host that does not read needs no timer. */
+	again = hub_timer_needed(hub) && !(hub->sink.len > 0 && hub->sink.out_pollable);
+	hub->timer_armed = again;
+	pthread_mutex_unlock(&hub->lock);
+	if (again)
+		loop_timer_arm(hub->loop, timer, now_ns + TAIL_FLUSH_NS);
+}
+
+/* ---- input ---- */
+
+static void hub_key(struct char_hub *hub, enum terminal_key key)
+{
+	if (key == TERMINAL_KEY_QUIT && hub->options.quit)
+		hub->options.quit(hub->options.opaque);
+	if (key != TERMINAL_KEY_HELP)
+		return;
+	pthread_mutex_lock(&hub->lock);
+	char_sink_put(&hub->sink, terminal_help, strlen(terminal_help));
+	hub_flush(hub, loop_now_ns());
+	pthread_mutex_unlock(&hub->lock);
+}
+
+/* Takes the monitor's keys out of what was typed. */
+static void hub_filter(struct char_hub *hub)
+{
+	size_t pos = 0;
+	size_t kept = 0;
+
+	if (!hub->terminal.raw)
+		return;
+	while (pos < hub->in_end) {
+		size_t len = hub->in_end - pos;
+		size_t consumed;
+		enum terminal_key key;
+
+		key = terminal_keys_filter(&hub->keys, hub->in + pos, &len, &consumed);
+		memmove(hub->in + kept, hub->in + pos, len);
+		kept += len;
+		pos += consumed;
+		hub_key(hub, key);
+	}
+	hub->in_end = kept;
+}
+
+/* Fills the input buffer. False when there is nothing to go on with. */
+static bool hub_read(struct char_hub *hub)
+{
+	int64_t len;
+
+	if (hub->in_ended || hub->sink.in_fd < 0)
+		return false;
+	/* From the background a read would stop the process. */
+	if (hub->terminal.fd >= 0 && !hub->terminal.raw)
+		return false;
+	len = char_sink_read(&hub->sink, hub->in, sizeof(hub->in));
+	if (len == -EAGAIN || (len < 0 && hub->sink.drop_unread))
+		return false;
+	if (len <= 0) {
+		/* The end of a script's input is no end of the machine; a terminal's is. */
+		hub->in_ended = true;
+		loop_event_del(hub->loop, &hub->in_event);
+		if (hub->terminal.fd >= 0)
+			hub_closed(hub);
+		return false;
+	}
+	hub->in_start = 0;
+	hub->in_end = (size_t)len;
+	hub_filter(hub);
+	return true;
+}
+
+/* Who gets what is typed: the port that is shown. A script's lines wait for the machine's console.
+ */
+static struct char_port *hub_input_port(struct char_hub *hub)
+{
+	bool serial;
+
+	pthread_mutex_lock(&hub->lock);
+	serial = !hub->options.virtio_console || (!hub->virtio_up && hub->terminal.raw);
+	pthread_mutex_unlock(&hub->lock);
+	return serial ? &hub->serial.port : &hub->virtio.port;
+}
+
+static void hub_pump(struct char_hub *hub)
+{
+	for (;;) {
+		size_t len = hub->in_end - hub->in_start;
+		struct char_port *port;
+		size_t taken = 0;
+
+		if (len == 0) {
+			if (!hub_read(hub))
+				return;
+			continue;
+		}
+		port = hub_input_port(hub);
+		/* Set before it is offered: room may come the moment after it was refused. */
+		__atomic_store_n(&hub->input_held, true, __ATOMIC_SEQ_CST);
+		if (port->front_ops && port->front_ops->input)
+			taken = port->front_ops->input(port->front, hub->in + hub->in_start, len);
+		hub->in_start += taken;
+		if (taken < len)
+			return;
+		__atomic_store_n(&hub->input_held, false, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void port_input_ready(struct char_port *port)
+{
+	struct char_hub *hub = ((struct hub_port *)port)->hub;
+
+	if (__atomic_exchange_n(&hub->input_held, false, __ATOMIC_SEQ_CST))
+		hub_wake(hub);
+}
+
+static bool port_get_size(struct char_port *port, uint16_t *columns, uint16_t *rows)
+{
+	struct char_hub *hub = ((struct hub_port *)port)->hub;
+
+	return terminal_get_size(&hub->terminal, columns, rows);
+}
+
+static void hub_on_input(struct loop_event *event, uint32_t events)
+{
+	(void)events;
+	hub_pump(container_of(event, struct char_hub, in_event));
+}
+
+static void hub_on_output(struct loop_event *event, uint32_t events)
+{
+	(void)events;
+	hub_drain(container_of(event, struct char_hub, out_event));
+}
+
+static void hub_on_kick(struct loop_event *event, uint32_t events)
+{
+	struct char_hub *hub = container_of(event, struct char_hub, kick_event);
+	bool arm, gone;
+
+	(void)events;
+	pthread_mutex_lock(&hub->lock);
+	hub->kicked = false;
+	gone = hub->sink.gone && !hub->closed_said;
+	arm = !hub->timer_armed && hub_timer_needed(hub);
+	hub->timer_armed |= arm;
+	pthread_mutex_unlock(&hub->lock);
+	if (arm)
+		loop_timer_arm(hub->loop, &hub->timer, loop_now_ns() + TAIL_FLUSH_NS);
+	if (gone)
+		hub_closed(hub);
+	hub_pump(hub);
+}
+
+/* ---- life ---- */
+
+static int hub_open(struct char_hub *hub)
+{
+	const struct char_hub_options *options = &hub->options;
+
+	switch (options->to) {
+	case CHAR_TO_TERMINAL:
+		terminal_init(&hub->terminal, options->in_fd);
+		char_sink_set_input(&hub->sink, options->in_fd);
+		char_sink_set_output(&hub->sink, options->out_fd);
+		terminal_enter_raw(&hub->terminal);
+		return 0;
+	case CHAR_TO_FILE:
+		return char_sink_open_file(&hub->sink, options->path);
+	case CHAR_TO_PTY:
+		return char_sink_open_pty(&hub->sink);
+	case CHAR_TO_NONE:
+		break;
+	}
+	return 0;
+}
+
+static void port_init(struct hub_port *port, struct char_hub *hub, const struct char_port_ops *ops)
+{
+	port->port.ops = ops;
+	port->hub = hub;
+}
+
+int char_hub_create(struct char_hub **out, const struct char_hub_options *options)
+{
+	static const struct char_port_ops serial_ops = {
+		.write = serial_write,
+		.input_ready = port_input_ready,
+		.get_size = port_get_size,
+	};
+	static const struct char_port_ops virtio_ops = {
+		.write = virtio_write,
+		.input_ready = port_input_ready,
+		.get_size = port_get_size,
+	};
+	struct char_hub *hub = calloc(1, sizeof(*hub));
+	int ret;
+
+	if (!hub)
+		return log_errno(ENOMEM, "set up the console");
+	hub->options = *options;
+	hub->terminal = (struct terminal){ .fd = -1, .guardian_fd = -1 };
+	hub->kick_fd = -1;
+	pthread_mutex_init(&hub->lock, NULL);
+	port_init(&hub->serial, hub, &serial_ops);
+	port_init(&hub->virtio, hub, &virtio_ops);
+	hub->serial.serial = true;
+	signal(SIGPIPE, SIG_IGN);
+	ret = char_sink_init(&hub->sink, "standard output");
+	if (ret < 0)
+		log_errno(ret, "set up the console");
+	else
+		ret = hub_open(hub);
+	if (ret < 0) {
+		char_hub_destroy(hub);
+		return ret;
+	}
+	*out = hub;
+	return 0;
+}
+
+/* Regular files are always ready, and epoll refuses them. */
+static bool hub_may_poll(int fd)
+{
+	return fd >= 0 && lseek(fd, 0, SEEK_CUR) < 0;
+}
+
+static int hub_add_event(struct char_hub *hub, struct loop_event *event, int fd, uint32_t events,
+			 void (*fn)(struct loop_event *event, uint32_t events))
+{
+	*event = (struct loop_event){ .fn = fn, .fd = fd, .events = events };
+	return loop_event_add(hub->loop, event);
+}
+
+int char_hub_attach(struct char_hub *hub, struct loop *loop)
+{
+	int ret;
+
+	hub->loop = loop;
+	hub->flush.fn = hub_flush_deferred;
+	hub->timer.fn = hub_on_timer;
+	hub->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (hub->kick_fd < 0)
+		return log_errno(errno, "eventfd for the console");
+	ret = hub_add_event(hub, &hub->kick_event, hub->kick_fd, EPOLLIN, hub_on_kick);
+	if (ret == 0 && hub->sink.out_pollable)
+		ret = hub_add_event(hub, &hub->out_event, hub->sink.out_fd, EPOLLOUT,
+				    hub_on_output);
+	if (ret == 0 && hub_may_poll(hub->sink.in_fd))
+		ret = hub_add_event(hub, &hub->in_event, hub->sink.in_fd, EPOLLIN, hub_on_input);
+	hub_wake(hub);
+	return ret;
+}
+
+void char_hub_destroy(struct char_hub *hub)
+{
+	if (!hub)
+		return;
+	if (hub->loop) {
+		loop_event_del(hub->loop, &hub->in_event);
+		loop_event_del(hub->loop, &hub->out_event);
+		loop_event_del(hub->loop, &hub->kick_event);
+		loop_timer_disarm(hub->loop, &hub->timer);
+		loop_defer_cancel(hub->loop, &hub->flush);
+	}
+	if (hub->held_len > 0)
+		hub_release_held(hub);
+	if (hub->terminal.raw && hub->sink.last != '\n')
+		char_sink_put(&hub->sink, "\r\n", 2);
+	char_sink_fini(&hub->sink);
+	terminal_fini(&hub->terminal);
+	if (hub->kick_fd >= 0)
+		close(hub->kick_fd);
+	pthread_mutex_destroy(&hub->lock);
+	free(hub);
+}
+
+struct char_port *char_hub_serial_port(struct char_hub *hub)
+{
+	return &hub->serial.port;
+}
+
+struct char_port *char_hub_virtio_port(struct char_hub *hub)
+{
+	return &hub->virtio.port;
+}
+
+void char_hub_reset(struct char_hub *hub)
+{
+	pthread_mutex_lock(&hub->lock);
+	hub_release_held(hub);
+	hub->virtio_up = false;
+	hub->panicked = false;
+	memset(&hub->replay, 0, sizeof(hub->replay));
+	hub->serial.line.complete = true;
+	hub->virtio.line.complete = true;
+	hub->serial.blocked = false;
+	hub->virtio.blocked = false;
+	pthread_mutex_unlock(&hub->lock);
+}
+
+void char_hub_resized(struct char_hub *hub)
+{
+	struct char_port *port = &hub->virtio.port;
+	uint16_t columns, rows;
+
+	if (terminal_get_size(&hub->terminal, &columns, &rows) && port->front_ops &&
+	    port->front_ops->resize)
+		port->front_ops->resize(port->front, columns, rows);
+}
+
+void char_hub_continued(struct char_hub *hub)
+{
+	pthread_mutex_lock(&hub->lock);
+	terminal_enter_raw(&hub->terminal);
+	pthread_mutex_unlock(&hub->lock);
+	char_hub_resized(hub);
+	if (hub->loop)
+		hub_pump(hub);
+}
+
+void char_hub_restore_terminal(struct char_hub *hub)
+{
+	if (!hub)
+		return;
+	pthread_mutex_lock(&hub->lock);
+	char_sink_flush(&hub->sink);
+	if (hub->terminal.raw && hub->sink.last != '\n')
+		char_sink_put(&hub->sink, "\r\n", 2);
+	char_sink_flush(&hub->sink);
+	terminal_restore(&hub->terminal);
+	pthread_mutex_unlock(&hub->lock);
+}
+
+bool char_hub_panicked(struct char_hub *hub)
+{
+	bool panicked;
+
+	pthread_mutex_lock(&hub->lock);
+	panicked = hub->panicked;
+	pthread_mutex_unlock(&hub->lock);
+	return panicked;
+}
+
+void char_hub_tail(struct char_hub *hub, void (*fn)(void *opaque, const char *line), void *opaque)
+{
+	pthread_mutex_lock(&hub->lock);
+	char_tail_each(&hub->tail, fn, opaque);
+	pthread_mutex_unlock(&hub->lock);
+}

@@ -1,0 +1,63 @@
+/*
+ * Console bytes seen as lines: the last ones for a panic report, the kernel's panic line, and lines
+ * that were shown once and must not be shown again. Pure: no descriptors, no locks.
+ */
+#ifndef DEVICES_CHAR_CHAR_LINES_H
+#define DEVICES_CHAR_CHAR_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHAR_LINE_MAX  512  /* longer lines count as several */
+#define CHAR_TAIL_MAX  40   /* lines kept for a report */
+#define CHAR_SHOWN_MAX 4096 /* lines remembered to recognise a replay */
+
+/* Bytes becoming lines; CR is left out. Zero-initialise. */
+struct char_line {
+	char text[CHAR_LINE_MAX + 1];
+	uint16_t len;
+	bool complete; /* the next byte begins a new line */
+};
+
+/*
+ * Adds one byte. True when that completes a line: text is then terminated by NUL and len is its
+ * length; the next call begins a new one.
+ */
+bool char_line_add(struct char_line *line, uint8_t byte);
+
+/* True for the line with which Linux announces that it has panicked. */
+bool char_line_is_panic(const struct char_line *line);
+
+/* The last CHAR_TAIL_MAX lines. Zero-initialise. */
+struct char_tail {
+	char text[CHAR_TAIL_MAX][CHAR_LINE_MAX + 1];
+	unsigned next;
+	unsigned count;
+};
+
+/* Keeps a copy; control characters and escape sequences are left out. */
+void char_tail_add(struct char_tail *tail, const struct char_line *line);
+/* Calls FN with each line, oldest first. */
+void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const char *line),
+		    void *opaque);
+
+/*
+ * A console that registers late replays the kernel's whole log. What was already shown from another
+ * port is recognised line by line, in order, so that each line is seen once. Zero-initialise.
+ */
+struct char_replay {
+	uint64_t shown[CHAR_SHOWN_MAX]; /* hashes, in order */
+	unsigned count;
+	unsigned next;	 /* the earliest line that may come again */
+	unsigned misses; /* lines in a row that were new */
+	bool matched;	 /* at least one line was a repetition */
+	bool over;	 /* everything from now on is new */
+};
+
+/* LINE was shown from the early port. */
+void char_replay_remember(struct char_replay *replay, const struct char_line *line);
+/* True when LINE, from the late port, was shown before. */
+bool char_replay_repeats(struct char_replay *replay, const struct char_line *line);
+
+#endif
