@@ -68,7 +68,9 @@ devices_SRC := \
 	devices/char/char_sink.c \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
-	devices/virtio/virtio_rng.c
+	devices/virtio/virtio_rng.c \
+	devices/pci.c \
+	devices/virtio/virtio_pci.c
 
 arch_x86_64_SRC := \
 	arch/x86_64/load.c \

@@ -1,0 +1,627 @@
+/*
+ * virtio over PCI (virtio 1.2, section 4.1). Registers arrive from devices/pci.c on vCPU threads
+ * with dev->lock held; devices interrupt from any thread.
+ *
+ * BAR 0, 16 KiB of 32-bit memory:
+ *   0x0000 common configuration      0x1000 notifications, 4 bytes a queue
+ *   0x0400 ISR status                0x2000 MSI-X table
+ *   0x0800 device configuration      0x3000 MSI-X pending bits
+ *
+ * Interrupts are MSI-X. A line is an eventfd; while its vector is masked, by itself, by the
+ * function or because MSI-X is off, it is disconnected and keeps a raise until it is connected
+ * again (vmm/irq.h): the eventfd is the pending bit. Without MSI-X a driver can only poll the ISR
+ * status.
+ *
+ * The PCI configuration access capability (4.1.4.9) is a window onto the BAR inside configuration
+ * space. Configuration reads do not come here (see devices/pci.h), so the window's data is
+ * fetched when the driver aims it, at each write of its bar, offset or length. A driver that polls
+ * through it aims each time.
+ */
+#include "devices/virtio/virtio_pci.h"
+
+#include <assert.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio_pci.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+
+#define BAR_LEN	      0x4000u
+#define COMMON_OFFSET 0x0000u
+#define COMMON_LEN    60u /* up to and with queue_reset */
+#define ISR_OFFSET    0x0400u
+#define DEVICE_OFFSET 0x0800u
+#define NOTIFY_OFFSET 0x1000u
+#define NOTIFY_STRIDE 4u
+#define TABLE_OFFSET  0x2000u
+#define PBA_OFFSET    0x3000u
+
+#define VENDOR_ID     0x1af4
+#define DEVICE_ID     0x1040 /* plus the kind of device (4.1.2) */
+
+#define ISR_QUEUE     1u
+#define ISR_CONFIG    2u
+
+#define VECTORS_MAX   (VIRTIO_QUEUES_MAX + 1)
+
+/* Fields of an entry of the MSI-X table. */
+enum { ENTRY_ADDR_LOW, ENTRY_ADDR_HIGH, ENTRY_DATA, ENTRY_CONTROL, ENTRY_WORDS };
+
+struct virtio_pci {
+	struct pci_function fn;
+	struct virtio_device *dev;
+	struct bus *bus;
+	struct irq_router *router;
+
+	uint32_t device_feature_select;
+	uint32_t driver_feature_select;
+	uint16_t queue_select;
+	/* Atomic: read on the threads that interrupt. */
+	uint16_t config_vector;
+	uint16_t queue_vector[VIRTIO_QUEUES_MAX];
+	uint8_t isr;
+	bool msix_enabled;
+
+	bool msix_masked;  /* the whole function */
+	unsigned msix_cap; /* offsets in configuration space */
+	unsigned window_cap;
+	unsigned vector_count;
+	uint32_t table[VECTORS_MAX][ENTRY_WORDS];
+	struct irq_line lines[VECTORS_MAX];
+	bool connected[VECTORS_MAX];
+};
+
+static struct virtio_pci *from_function(struct pci_function *fn)
+{
+	return container_of(fn, struct virtio_pci, fn);
+}
+
+/* ---- interrupts ---- */
+
+static void interrupt(struct virtio_pci *vp, uint16_t *vector, uint8_t isr_bit)
+{
+	uint16_t v;
+
+	if (!__atomic_load_n(&vp->msix_enabled, __ATOMIC_RELAXED)) {
+		__atomic_fetch_or(&vp->isr, isr_bit, __ATOMIC_SEQ_CST);
+		return;
+	}
+	v = __atomic_load_n(vector, __ATOMIC_RELAXED);
+	if (v < vp->vector_count)
+		irq_raise(&vp->lines[v]);
+}
+
+static void interrupt_queue(struct virtio_device *dev, uint16_t queue_index)
+{
+	struct virtio_pci *vp = dev->transport_priv;
+
+	interrupt(vp, &vp->queue_vector[queue_index], ISR_QUEUE);
+}
+
+static void interrupt_config(struct virtio_device *dev)
+{
+	struct virtio_pci *vp = dev->transport_priv;
+
+	interrupt(vp, &vp->config_vector, ISR_CONFIG);
+}
+
+static const struct virtio_transport_ops transport_ops = {
+	.interrupt_queue = interrupt_queue,
+	.interrupt_config = interrupt_config,
+};
+
+/* Brings vector V's line into the state that table and masks ask for. */
+static void vector_sync(struct virtio_pci *vp, unsigned v)
+{
+	const uint32_t *entry = vp->table[v];
+	bool masked = !vp->msix_enabled || vp->msix_masked ||
+		      entry[ENTRY_CONTROL] & PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	uint64_t addr = (uint64_t)entry[ENTRY_ADDR_HIGH] << 32 | entry[ENTRY_ADDR_LOW];
+
+	/* A driver writes address and data of a masked vector: nothing to do until it unmasks. */
+	if (masked && !vp->connected[v])
+		return;
+	if (irq_msi_set(vp->router, &vp->lines[v], addr, entry[ENTRY_DATA], masked) < 0) {
+		log_guest(&vp->dev->vcpu_limit, "%s: interrupt vector %u cannot be set to %#llx",
+			  vp->dev->ops->name, v, (unsigned long long)addr);
+		return;
+	}
+	vp->connected[v] = !masked;
+}
+
+static void msix_control_written(struct virtio_pci *vp)
+{
+	uint16_t control = pci_config_get16(&vp->fn, vp->msix_cap + PCI_MSIX_FLAGS);
+
+	__atomic_store_n(&vp->msix_enabled, !!(control & PCI_MSIX_FLAGS_ENABLE), __ATOMIC_RELAXED);
+	vp->msix_masked = control & PCI_MSIX_FLAGS_MASKALL;
+	for (unsigned v = 0; v < vp->vector_count; v++)
+		vector_sync(vp, v);
+}
+
+/* Dword INDEX of the table. */
+static uint32_t table_read(const struct virtio_pci *vp, uint64_t index)
+{
+	return index / ENTRY_WORDS < vp->vector_count
+		       ? vp->table[index / ENTRY_WORDS][index % ENTRY_WORDS]
+		       : 0;
+}
+
+static void table_write(struct virtio_pci *vp, uint64_t index, uint32_t value)
+{
+	unsigned v = (unsigned)(index / ENTRY_WORDS);
+
+	if (v >= vp->vector_count)
+		return;
+	if (index % ENTRY_WORDS == ENTRY_CONTROL)
+		value &= PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	vp->table[v][index % ENTRY_WORDS] = value;
+	vector_sync(vp, v);
+}
+
+/* Dword INDEX of the pending bits. */
+static uint32_t pba_read(const struct virtio_pci *vp, uint64_t index)
+{
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < 32 && index * 32 + i < vp->vector_count; i++) {
+		unsigned v = (unsigned)index * 32 + i;
+		struct pollfd pfd = { .fd = vp->lines[v].fd, .events = POLLIN };
+
+		if (!vp->connected[v] && poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN)
+			bits |= 1u << i;
+	}
+	return bits;
+}
+
+/* What a driver writes as a vector is kept if there is such a vector (4.1.5.1.2). */
+static uint16_t vector_accept(const struct virtio_pci *vp, uint64_t value)
+{
+	return value < vp->vector_count ? (uint16_t)value : VIRTIO_MSI_NO_VECTOR;
+}
+
+/* ---- common configuration (4.1.4.3) ---- */
+
+/* The only width a field may be accessed with; 0: there is no field at OFFSET. */
+static unsigned common_width(uint64_t offset)
+{
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_STATUS:
+	case VIRTIO_PCI_COMMON_CFGGENERATION:
+		return 1;
+	case VIRTIO_PCI_COMMON_MSIX:
+	case VIRTIO_PCI_COMMON_NUMQ:
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+	case VIRTIO_PCI_COMMON_Q_MSIX:
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+	case VIRTIO_PCI_COMMON_Q_NOFF:
+	case VIRTIO_PCI_COMMON_Q_NDATA:
+	case VIRTIO_PCI_COMMON_Q_RESET:
+		return 2;
+	default:
+		return offset < VIRTIO_PCI_COMMON_Q_NDATA && !(offset & 3) ? 4 : 0;
+	}
+}
+
+static uint32_t queue_field_read(struct virtio_pci *vp, uint64_t offset)
+{
+	struct virtio_queue *q = virtio_queue_at(vp->dev, vp->queue_select);
+
+	if (!q)
+		return 0;
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+		return q->vq.size;
+	case VIRTIO_PCI_COMMON_Q_MSIX:
+		return vp->queue_vector[q->index];
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+		return q->vq.enabled;
+	case VIRTIO_PCI_COMMON_Q_NOFF:
+		return q->index;
+	case VIRTIO_PCI_COMMON_Q_DESCLO:
+	case VIRTIO_PCI_COMMON_Q_DESCHI:
+		return virtio_queue_get_addr(q, VIRTIO_QUEUE_DESC, offset & 4);
+	case VIRTIO_PCI_COMMON_Q_AVAILLO:
+	case VIRTIO_PCI_COMMON_Q_AVAILHI:
+		return virtio_queue_get_addr(q, VIRTIO_QUEUE_AVAIL, offset & 4);
+	case VIRTIO_PCI_COMMON_Q_USEDLO:
+	case VIRTIO_PCI_COMMON_Q_USEDHI:
+		return virtio_queue_get_addr(q, VIRTIO_QUEUE_USED, offset & 4);
+	default: /* queue_reset: done when the write returns */
+		return 0;
+	}
+}
+
+static uint32_t common_read(struct virtio_pci *vp, uint64_t offset)
+{
+	struct virtio_device *dev = vp->dev;
+
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		return vp->device_feature_select;
+	case VIRTIO_PCI_COMMON_DF:
+		return virtio_get_features(dev, vp->device_feature_select);
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		return vp->driver_feature_select;
+	case VIRTIO_PCI_COMMON_GF:
+		return virtio_get_features_acked(dev, vp->driver_feature_select);
+	case VIRTIO_PCI_COMMON_MSIX:
+		return vp->config_vector;
+	case VIRTIO_PCI_COMMON_NUMQ:
+		return dev->queue_count;
+	case VIRTIO_PCI_COMMON_STATUS:
+		return virtio_get_status(dev);
+	case VIRTIO_PCI_COMMON_CFGGENERATION:
+		return virtio_get_config_generation(dev);
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		return vp->queue_select;
+	default:
+		return queue_field_read(vp, offset);
+	}
+}
+
+static void queue_field_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
+{
+	struct virtio_queue *q = virtio_queue_at(vp->dev, vp->queue_select);
+
+	if (!q)
+		return;
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+		virtio_queue_set_size(q, value);
+		break;
+	case VIRTIO_PCI_COMMON_Q_MSIX:
+		__atomic_store_n(&vp->queue_vector[q->index], vector_accept(vp, value),
+				 __ATOMIC_RELAXED);
+		break;
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+		if (value == 1)
+			virtio_queue_set_enabled(q, true);
+		break;
+	case VIRTIO_PCI_COMMON_Q_RESET:
+		if (value == 1 && virtio_has_feature(vp->dev, VIRTIO_F_RING_RESET))
+			virtio_queue_reset(q);
+		break;
+	case VIRTIO_PCI_COMMON_Q_DESCLO:
+	case VIRTIO_PCI_COMMON_Q_DESCHI:
+		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, offset & 4, value);
+		break;
+	case VIRTIO_PCI_COMMON_Q_AVAILLO:
+	case VIRTIO_PCI_COMMON_Q_AVAILHI:
+		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, offset & 4, value);
+		break;
+	case VIRTIO_PCI_COMMON_Q_USEDLO:
+	case VIRTIO_PCI_COMMON_Q_USEDHI:
+		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, offset & 4, value);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What the transport keeps of a driver, after a reset. MSI-X is PCI's and stays (4.1.4.3.1). */
+static void forget(struct virtio_pci *vp)
+{
+	vp->device_feature_select = 0;
+	vp->driver_feature_select = 0;
+	vp->queue_select = 0;
+	__atomic_store_n(&vp->config_vector, VIRTIO_MSI_NO_VECTOR, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		__atomic_store_n(&vp->queue_vector[i], VIRTIO_MSI_NO_VECTOR, __ATOMIC_RELAXED);
+	__atomic_store_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
+}
+
+static void common_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
+{
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		vp->device_feature_select = value;
+		break;
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		vp->driver_feature_select = value;
+		break;
+	case VIRTIO_PCI_COMMON_GF:
+		virtio_set_features(vp->dev, vp->driver_feature_select, value);
+		break;
+	case VIRTIO_PCI_COMMON_MSIX:
+		__atomic_store_n(&vp->config_vector, vector_accept(vp, value), __ATOMIC_RELAXED);
+		break;
+	case VIRTIO_PCI_COMMON_STATUS:
+		virtio_set_status(vp->dev, value);
+		if (!value)
+			forget(vp);
+		break;
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		vp->queue_select = (uint16_t)value;
+		break;
+	default:
+		queue_field_write(vp, offset, value);
+		break;
+	}
+}
+
+/* ---- the BAR ---- */
+
+/* Where queue INDEX's doorbell is when the BAR is at BAR_ADDR: the one place that decides it. */
+static uint64_t doorbell_addr(uint64_t bar_addr, unsigned index)
+{
+	return bar_addr + NOTIFY_OFFSET + NOTIFY_STRIDE * index;
+}
+
+static bool is_dwords(uint64_t offset, unsigned width)
+{
+	return (width == 4 || width == 8) && !(offset & (width - 1));
+}
+
+static uint64_t virtio_pci_read(struct pci_function *fn, unsigned index, uint64_t offset,
+				unsigned width)
+{
+	struct virtio_pci *vp = from_function(fn);
+	uint64_t value = 0;
+
+	(void)index;
+	if (offset >= NOTIFY_OFFSET) {
+		uint32_t (*read)(const struct virtio_pci *, uint64_t) =
+			offset >= PBA_OFFSET ? pba_read : table_read;
+		uint64_t dword = (offset & (TABLE_OFFSET - NOTIFY_OFFSET - 1)) / 4;
+
+		if (offset < TABLE_OFFSET || !is_dwords(offset, width))
+			return 0;
+		value = read(vp, dword);
+		if (width == 8)
+			value |= (uint64_t)read(vp, dword + 1) << 32;
+	} else if (offset >= DEVICE_OFFSET) {
+		virtio_config_read(vp->dev, offset - DEVICE_OFFSET, &value, width);
+	} else if (offset >= ISR_OFFSET) {
+		if (offset == ISR_OFFSET && width == 1)
+			value = __atomic_exchange_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
+	} else if (width == common_width(offset)) {
+		value = common_read(vp, offset);
+	}
+	return value;
+}
+
+static void notify_write(struct virtio_pci *vp, uint64_t offset)
+{
+	struct virtio_queue *q = virtio_queue_at(vp->dev, (uint32_t)(offset / NOTIFY_STRIDE));
+	static const uint64_t one = 1;
+
+	/* Only by the window in configuration space: all else is a doorbell's. */
+	if (q && offset % NOTIFY_STRIDE == 0 && write(q->kick_fd, &one, sizeof(one)) < 0) {
+		/* EAGAIN: the counter is full, and the write that filled it has rung. */
+	}
+}
+
+static void virtio_pci_write(struct pci_function *fn, unsigned index, uint64_t offset,
+			     unsigned width, uint64_t value)
+{
+	struct virtio_pci *vp = from_function(fn);
+
+	(void)index;
+	if (offset >= PBA_OFFSET) {
+		/* Pending bits are read-only. */
+	} else if (offset >= TABLE_OFFSET) {
+		uint64_t dword = (offset - TABLE_OFFSET) / 4;
+
+		if (!is_dwords(offset, width))
+			return;
+		table_write(vp, dword, (uint32_t)value);
+		if (width == 8)
+			table_write(vp, dword + 1, (uint32_t)(value >> 32));
+	} else if (offset >= NOTIFY_OFFSET) {
+		notify_write(vp, offset - NOTIFY_OFFSET);
+	} else if (offset >= DEVICE_OFFSET) {
+		virtio_config_write(vp->dev, offset - DEVICE_OFFSET, &value, width);
+	} else if (offset < ISR_OFFSET && width == common_width(offset)) {
+		common_write(vp, offset, (uint32_t)value);
+	}
+}
+
+static void virtio_pci_moved(struct pci_function *fn, unsigned index, uint64_t old, uint64_t new)
+{
+	struct virtio_pci *vp = from_function(fn);
+
+	(void)index;
+	for (uint16_t i = 0; i < vp->dev->queue_count; i++) {
+		int fd = vp->dev->queues[i].kick_fd;
+
+		if (old)
+			bus_remove_doorbell(vp->bus, doorbell_addr(old, i), fd);
+		/* Any width, any value: each queue has an address of its own. */
+		if (new &&bus_add_doorbell(vp->bus, doorbell_addr(new, i), 0, false, 0, fd) < 0)
+			log_guest(&vp->dev->vcpu_limit, "%s: queue %u has no doorbell",
+				  vp->dev->ops->name, i);
+	}
+}
+
+/* ---- configuration space ---- */
+
+/* The driver touched the window: bytes [OFFSET, OFFSET+LEN) of its capability. */
+static void window_written(struct virtio_pci *vp, unsigned offset)
+{
+	unsigned at = vp->window_cap;
+	unsigned data_at = at + (unsigned)offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+	uint32_t aim = pci_config_get32(&vp->fn, at + VIRTIO_PCI_CAP_OFFSET);
+	uint32_t len = pci_config_get32(&vp->fn, at + VIRTIO_PCI_CAP_LENGTH);
+	uint32_t mask;
+
+	if ((len != 1 && len != 2 && len != 4) || aim & (len - 1) || aim >= BAR_LEN ||
+	    vp->fn.config[at + VIRTIO_PCI_CAP_BAR] != 0)
+		return;
+	mask = len == 4 ? UINT32_MAX : (1u << (8 * len)) - 1;
+	if (offset >= data_at)
+		virtio_pci_write(&vp->fn, 0, aim, len, pci_config_get32(&vp->fn, data_at) & mask);
+	else
+		pci_config_set32(&vp->fn, data_at,
+				 (uint32_t)virtio_pci_read(&vp->fn, 0, aim, len) & mask);
+}
+
+static void virtio_pci_config_written(struct pci_function *fn, unsigned offset, unsigned len)
+{
+	struct virtio_pci *vp = from_function(fn);
+
+	if (offset < vp->msix_cap + PCI_CAP_MSIX_SIZEOF && offset + len > vp->msix_cap)
+		msix_control_written(vp);
+	if (offset >= vp->window_cap && offset < vp->window_cap + sizeof(struct virtio_pci_cfg_cap))
+		window_written(vp, offset);
+}
+
+static void virtio_pci_function_reset(struct pci_function *fn)
+{
+	struct virtio_pci *vp = from_function(fn);
+
+	virtio_device_reset(vp->dev);
+	pthread_mutex_lock(&vp->dev->lock);
+	forget(vp);
+	msix_control_written(vp);
+	for (unsigned v = 0; v < vp->vector_count; v++) {
+		memset(vp->table[v], 0, sizeof(vp->table[v]));
+		vp->table[v][ENTRY_CONTROL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	}
+	pthread_mutex_unlock(&vp->dev->lock);
+}
+
+static const struct pci_function_ops function_ops = {
+	.name = "virtio-pci",
+	.bar_read = virtio_pci_read,
+	.bar_write = virtio_pci_write,
+	.bar_moved = virtio_pci_moved,
+	.config_written = virtio_pci_config_written,
+	.reset = virtio_pci_function_reset,
+};
+
+static void add_structure(struct virtio_pci *vp, uint8_t type, uint32_t offset, uint32_t len)
+{
+	struct virtio_pci_cap cap = {
+		.cap_vndr = PCI_CAP_ID_VNDR,
+		.cap_len = sizeof(cap),
+		.cfg_type = type,
+		.offset = offset,
+		.length = len,
+	};
+
+	(void)pci_add_capability(&vp->fn, &cap, NULL, sizeof(cap));
+}
+
+static void add_notify(struct virtio_pci *vp)
+{
+	struct virtio_pci_notify_cap notify = {
+		.cap = {
+			.cap_vndr = PCI_CAP_ID_VNDR,
+			.cap_len = sizeof(notify),
+			.cfg_type = VIRTIO_PCI_CAP_NOTIFY_CFG,
+			.offset = NOTIFY_OFFSET,
+			.length = NOTIFY_STRIDE * vp->dev->queue_count,
+		},
+		.notify_off_multiplier = NOTIFY_STRIDE,
+	};
+
+	(void)pci_add_capability(&vp->fn, &notify, NULL, sizeof(notify));
+}
+
+static void add_window(struct virtio_pci *vp)
+{
+	static const struct virtio_pci_cfg_cap cap = {
+		.cap = {
+			.cap_vndr = PCI_CAP_ID_VNDR,
+			.cap_len = sizeof(cap),
+			.cfg_type = VIRTIO_PCI_CAP_PCI_CFG,
+		},
+	};
+	static const struct virtio_pci_cfg_cap writable = {
+		.cap = { .bar = 0xff, .offset = UINT32_MAX, .length = UINT32_MAX },
+		.pci_cfg_data = { 0xff, 0xff, 0xff, 0xff },
+	};
+
+	vp->window_cap = pci_add_capability(&vp->fn, &cap, &writable, sizeof(cap));
+}
+
+static void add_msix(struct virtio_pci *vp)
+{
+	struct {
+		uint8_t id;
+		uint8_t next;
+		uint16_t control;
+		uint32_t table; /* offset, and the BAR's number in the low bits */
+		uint32_t pba;
+	} cap = {
+		.id = PCI_CAP_ID_MSIX,
+		.control = (uint16_t)(vp->vector_count - 1),
+		.table = TABLE_OFFSET,
+		.pba = PBA_OFFSET,
+	}, writable = { .control = PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL };
+
+	_Static_assert(sizeof(cap) == PCI_CAP_MSIX_SIZEOF, "layout of the capability");
+	vp->msix_cap = pci_add_capability(&vp->fn, &cap, &writable, sizeof(cap));
+}
+
+static int add_function(struct virtio_pci *vp, struct pci_host *host)
+{
+	struct virtio_device *dev = vp->dev;
+	const struct pci_ids ids = {
+		.vendor = VENDOR_ID,
+		.device = (uint16_t)(DEVICE_ID + dev->ops->device_id),
+		.subsystem_vendor = VENDOR_ID,
+		.subsystem = (uint16_t)(DEVICE_ID + dev->ops->device_id),
+		.class_code = dev->ops->pci_class,
+		.revision = 1,
+	};
+	int ret;
+
+	vp->fn.ops = &function_ops;
+	vp->fn.lock = &dev->lock;
+	ret = pci_add(host, &vp->fn, &ids);
+	if (ret < 0)
+		return ret;
+	add_msix(vp);
+	add_structure(vp, VIRTIO_PCI_CAP_COMMON_CFG, COMMON_OFFSET, COMMON_LEN);
+	add_notify(vp);
+	add_structure(vp, VIRTIO_PCI_CAP_ISR_CFG, ISR_OFFSET, 1);
+	if (dev->ops->config_len)
+		add_structure(vp, VIRTIO_PCI_CAP_DEVICE_CFG, DEVICE_OFFSET, dev->ops->config_len);
+	add_window(vp);
+	return pci_add_bar(&vp->fn, 0, BAR_LEN);
+}
+
+int virtio_pci_create(struct virtio_pci **out, struct virtio_device *dev, struct pci_host *host,
+		      struct bus *bus, struct irq_router *router)
+{
+	struct virtio_pci *vp = calloc(1, sizeof(*vp));
+	int ret = 0;
+
+	if (!vp)
+		return log_errno(ENOMEM, "%s: allocate a transport", dev->ops->name);
+	assert(dev->ops->config_len <= NOTIFY_OFFSET - DEVICE_OFFSET);
+	vp->dev = dev;
+	vp->bus = bus;
+	vp->router = router;
+	forget(vp);
+	for (; vp->vector_count < dev->queue_count + 1u && ret == 0; vp->vector_count++) {
+		vp->table[vp->vector_count][ENTRY_CONTROL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		vp->lines[vp->vector_count] = IRQ_LINE_NONE;
+		ret = irq_msi_alloc(router, &vp->lines[vp->vector_count]);
+	}
+	if (ret == 0)
+		ret = add_function(vp, host);
+	if (ret < 0) {
+		virtio_pci_destroy(vp);
+		return ret;
+	}
+	dev->transport_priv = vp;
+	virtio_device_attach(dev, &transport_ops);
+	*out = vp;
+	return 0;
+}
+
+void virtio_pci_destroy(struct virtio_pci *vp)
+{
+	if (!vp)
+		return;
+	virtio_device_reset(vp->dev);
+	pci_remove(&vp->fn);
+	virtio_device_attach(vp->dev, NULL);
+	for (unsigned v = 0; v < vp->vector_count; v++)
+		irq_release(vp->router, &vp->lines[v]);
+	free(vp);
+}
