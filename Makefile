@@ -26,6 +26,11 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 
 # One line a file. A new device is one line here and one in vmm/machine.c.
 vmm_SRC := \
+	vmm/probe.c \
+	vmm/cli/completion.c \
+	vmm/cli/help.c \
+	vmm/cli/run.c \
+	vmm/cli/version.c \
 	vmm/log.c \
 	vmm/suggest.c \
 	vmm/config_text.c \
@@ -73,6 +78,7 @@ devices_SRC := \
 	devices/virtio/virtio_pci.c
 
 arch_x86_64_SRC := \
+	arch/x86_64/probe.c \
 	arch/x86_64/load.c \
 	arch/x86_64/payload.c \
 	arch/x86_64/bzimage.c \
