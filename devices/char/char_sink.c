@@ -52,7 +52,7 @@ void char_sink_fini(struct char_sink *sink)
 	if (!sink->room)
 		return;
 	flush_last(sink);
-	if (sink->out_owned && sink->out_fd != sink->in_fd)
+	if (sink->out_owned)
 		close(sink->out_fd);
 	if (sink->in_owned)
 		close(sink->in_fd);
@@ -139,9 +139,12 @@ int char_sink_open_pty(struct char_sink *sink)
 	cfmakeraw(&mode);
 	if (tcsetattr(slave, TCSANOW, &mode) < 0)
 		return log_errno(errno, "set up %s", path);
+	/* Each direction is watched on its own: epoll takes a descriptor once only. */
+	sink->out_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
+	if (sink->out_fd < 0)
+		return log_errno(errno, "open %s", path);
 	log_info("the console is on %s", path);
 	sink->in_fd = master;
-	sink->out_fd = master;
 	sink->in_owned = true;
 	sink->out_owned = true;
 	sink->out_pollable = true;
