@@ -51,7 +51,7 @@ static char *put_number(char *to, unsigned long value, int width)
 
 static char *put_clock(char *to, const char *name, int clock)
 {
-	struct __kernel_timespec now = {0, 0};
+	struct __kernel_timespec now = { 0, 0 };
 
 	while (*name)
 		*to++ = *name++;
