@@ -94,7 +94,10 @@ arch_x86_64_SRC := \
 	arch/x86_64/msr.c \
 	arch/x86_64/cpu.c \
 	arch/x86_64/entry.c \
-	arch/x86_64/dump.c
+	arch/x86_64/dump.c \
+	arch/x86_64/acpi.c \
+	arch/x86_64/smbios.c \
+	arch/x86_64/tables.c
 
 arch_aarch64_SRC :=
 
@@ -129,6 +132,15 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(SUPPORT_OBJ) $(LIB) $(LDLIBS) -lcmocka
+
+# ACPI pieces: compiled by iasl, included by C as lists of bytes.
+ASL_SRC := $(wildcard arch/$(ARCH)/*.asl)
+$(BUILD)/obj/arch/$(ARCH)/acpi.o: $(ASL_SRC:%.asl=$(BUILD)/gen/%.aml.inc)
+$(BUILD)/gen/%.aml.inc: %.asl
+	@mkdir -p $(@D)
+	$(call say,ASL,$<)
+	$(Q)iasl -we -p $(@:.inc=) $< >$(@:.inc=.log) 2>&1 || { cat $(@:.inc=.log) >&2; exit 1; }
+	$(Q)od -An -v -tx1 $(@:.inc=) | sed 's/ \(..\)/0x\1, /g' >$@
 
 .PHONY: unit
 unit: $(UNIT_BIN)
