@@ -65,6 +65,9 @@ vmm_SRC := \
 devices_SRC := \
 	devices/serial.c \
 	devices/power.c \
+	devices/rtc.c \
+	devices/i8042.c \
+	devices/pvpanic.c \
 	devices/debug_exit.c \
 	devices/virtio/virtqueue.c \
 	devices/virtio/virtio.c \
