@@ -76,6 +76,7 @@ devices_SRC := \
 	devices/char/char_sink.c \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
+	devices/virtio/virtio_console.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \
 	devices/virtio/virtio_pci.c
