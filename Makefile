@@ -60,6 +60,8 @@ vmm_SRC := \
 	vmm/vcpu.c \
 	vmm/io_threads.c \
 	vmm/timeline.c \
+	vmm/machine_host.c \
+	vmm/machine.c \
 	vmm/run.c
 
 devices_SRC := \

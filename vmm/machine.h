@@ -19,11 +19,10 @@
 
 /* What a running machine tells its owner; any thread. */
 struct machine_events {
-	void (*panicked)(void *opaque);	      /* pvpanic */
-	void (*console_panic)(void *opaque);  /* a panic line was seen on a console */
-	void (*console_output)(void *opaque); /* bytes were shown; only after console_panic */
-	void (*quit)(void *opaque);	      /* the person asked at the console to end */
-	void (*hangup)(void *opaque);	      /* the terminal is gone */
+	void (*panicked)(void *opaque);	     /* pvpanic */
+	void (*console_panic)(void *opaque); /* a panic line was seen on a console */
+	void (*quit)(void *opaque);	     /* the person asked at the console to end */
+	void (*hangup)(void *opaque);	     /* the terminal is gone */
 	void *opaque;
 };
 
@@ -35,10 +34,11 @@ struct machine;
 int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
 		      const struct machine_events *events) MUST_CHECK;
 void machine_host_close(struct machine_host *host);
-/* The console's last lines, for a report; NULL ends. Valid until the machine runs again. */
+/*
+ * The console's last lines on FD, for a report; nothing when FD is the terminal on which they were
+ * just shown. Gives the terminal back first. Loops stopped.
+ */
 void machine_host_print_last_lines(struct machine_host *host, int fd);
-/* Gives what the guest has printed to its destination, waiting a bounded time. Loops stopped. */
-void machine_host_flush_console(struct machine_host *host);
 /* The terminal's window has changed. Main loop. */
 void machine_host_terminal_resized(struct machine_host *host);
 

@@ -25,8 +25,8 @@
 #define HANGUP_NS 5000000000ull
 /* How long a panicked guest that told us by pvpanic may go on printing. */
 #define PVPANIC_GRACE_NS 300000000ull
-/* How long a console must be silent after a panic line before the kernel counts as halted. */
-#define PANIC_SILENCE_NS 2000000000ull
+/* How long one that said so only on its console may take to reset or to finish printing. */
+#define PANIC_LINE_GRACE_NS 3000000000ull
 
 struct run {
 	const struct config *config;
@@ -138,8 +138,7 @@ static void run_wake_panic(struct run *run, bool *seen)
 {
 	static const uint64_t one = 1;
 
-	if (seen)
-		__atomic_store_n(seen, true, __ATOMIC_RELEASE);
+	__atomic_store_n(seen, true, __ATOMIC_RELEASE);
 	if (write(run->panic_fd, &one, sizeof(one)) < 0) {
 		/* The counter is full: the loop is awake. */
 	}
@@ -159,34 +158,24 @@ static void run_on_console_panic(void *opaque)
 	run_wake_panic(run, &run->panic_line_seen);
 }
 
-static void run_on_console_output(void *opaque)
-{
-	run_wake_panic(opaque, NULL);
-}
-
 static void run_on_panic_timer(struct loop_timer *timer)
 {
 	end_say(&container_of(timer, struct run, panic_timer)->end, END_PANIC, 0);
 }
 
-/*
- * With pvpanic the guest said so itself and gets a moment to print the rest; with only a line on
- * the console each further output starts the wait anew, so that a kernel that goes on printing is
- * not cut off.
- */
+/* The first word starts the wait; pvpanic, the surer one, shortens it. */
 static void run_on_panic_event(struct loop_event *event, uint32_t events)
 {
 	struct run *run = container_of(event, struct run, panic_event);
-	uint64_t count, now = loop_now_ns();
+	bool sure = __atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE);
+	uint64_t deadline = loop_now_ns() + (sure ? PVPANIC_GRACE_NS : PANIC_LINE_GRACE_NS);
+	uint64_t count;
 
 	(void)events;
 	if (read(run->panic_fd, &count, sizeof(count)) < 0 || !run_panicked(run))
 		return;
-	if (!__atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE))
-		loop_timer_arm(run->io.main_loop, &run->panic_timer, now + PANIC_SILENCE_NS);
-	else if (!run->panic_timer.deadline_ns ||
-		 run->panic_timer.deadline_ns > now + PVPANIC_GRACE_NS)
-		loop_timer_arm(run->io.main_loop, &run->panic_timer, now + PVPANIC_GRACE_NS);
+	if (!run->panic_timer.deadline_ns || run->panic_timer.deadline_ns > deadline)
+		loop_timer_arm(run->io.main_loop, &run->panic_timer, deadline);
 }
 
 static int run_open_panic(struct run *run)
@@ -250,7 +239,6 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 	}
 	machine_stop(run->machine);
 	io_threads_stop(&run->io);
-	machine_host_flush_console(run->host);
 	machine_log_statistics(run->machine);
 	machine_destroy(run->machine);
 	run->machine = NULL;
@@ -309,7 +297,6 @@ static int run_open(struct run *run, struct timeline *timeline)
 	struct machine_events events = {
 		.panicked = run_on_pvpanic,
 		.console_panic = run_on_console_panic,
-		.console_output = run_on_console_output,
 		.quit = run_on_quit,
 		.hangup = run_hung_up,
 		.opaque = run,

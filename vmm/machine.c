@@ -1,0 +1,556 @@
+/*
+ * The board on one page: every device a machine has, built in the order in which it is written
+ * here. The only file of the core that names devices. Main thread.
+ */
+#include "vmm/machine.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include ARCH_LAYOUT_H
+#include "arch/arch.h"
+#include "devices/debug_exit.h"
+#include "devices/i8042.h"
+#include "devices/pci.h"
+#include "devices/power.h"
+#include "devices/pvpanic.h"
+#include "devices/rtc.h"
+#include "devices/serial.h"
+#if __has_include("devices/virtio/virtio_blk.h")
+#define HAVE_blk
+#include "devices/virtio/virtio_blk.h"
+#endif
+#if __has_include("devices/virtio/virtio_console.h")
+#define HAVE_console
+#include "devices/virtio/virtio_console.h"
+#endif
+#include "devices/virtio/virtio_mmio.h"
+#if __has_include("devices/virtio/virtio_net.h")
+#define HAVE_net
+#include "devices/virtio/virtio_net.h"
+#endif
+#include "devices/virtio/virtio_pci.h"
+#include "devices/virtio/virtio_rng.h"
+#include "vmm/log.h"
+#include "vmm/machine_host.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+#define VIRTIO_DEVICES_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + 2)
+#define QUEUE_SIZE	   256
+
+/* One virtio device: the device itself, and the transport that carries it. */
+struct virtio_slot {
+	void *owner;
+	void (*destroy)(void *owner);
+	struct virtio_device *dev; /* inside owner */
+	struct virtio_pci *pci;
+	struct virtio_mmio *mmio;
+	struct irq_line irq; /* mmio's */
+};
+
+struct machine {
+	const struct config *config;
+	struct machine_host *host; /* borrowed */
+	struct io_threads *io;	   /* borrowed */
+	struct end *end;	   /* borrowed */
+	struct timeline *timeline; /* borrowed */
+	struct vm vm;
+	struct serial serial;
+	struct rtc rtc;
+	struct i8042 i8042;
+	struct pvpanic pvpanic;
+	struct debug_exit debug_exit;
+	struct power power;
+	struct irq_line serial_irq;
+	struct irq_line power_irq;
+	struct pci_host *pci;
+	struct virtio_slot virtio[VIRTIO_DEVICES_MAX];
+	unsigned virtio_count;
+	struct board_row rows[BOARD_ROWS_MAX];
+	unsigned row_count;
+	struct arch_boot boot;
+	struct arch_cpu_model *cpu_model;
+	struct vcpu vcpus[ARCH_CPUS_MAX];
+	unsigned vcpu_count;
+	bool vm_created;
+	bool platform_built;
+};
+
+/* ---- what devices tell the machine ---- */
+
+static void machine_on_off(void *opaque)
+{
+	end_say(((struct machine *)opaque)->end, END_POWEROFF, 0);
+}
+
+static void machine_on_reset(void *opaque)
+{
+	end_say(((struct machine *)opaque)->end, END_RESET, 0);
+}
+
+static void machine_on_exit(void *opaque, unsigned status)
+{
+	end_say(((struct machine *)opaque)->end, END_STATUS, (int)status);
+}
+
+/* A guest whose own crash kernel takes over has not ended yet. */
+static void machine_on_panic(void *opaque, unsigned events)
+{
+	const struct machine *m = opaque;
+
+	if (events & PVPANIC_PANICKED)
+		m->host->events.panicked(m->host->events.opaque);
+}
+
+static const struct power_ops power_ops = { .off = machine_on_off, .reset = machine_on_reset };
+static const struct i8042_ops i8042_ops = { .reset = machine_on_reset };
+static const struct debug_exit_ops debug_exit_ops = { .exit = machine_on_exit };
+static const struct pvpanic_ops pvpanic_ops = { .event = machine_on_panic };
+
+/* ---- platform devices ---- */
+
+static void machine_row(struct machine *machine, enum board_kind kind, uint64_t base, uint64_t len,
+			uint32_t irq)
+{
+	assert(machine->row_count < BOARD_ROWS_MAX);
+	machine->rows[machine->row_count++] =
+		(struct board_row){ .kind = kind, .base = base, .len = len, .irq = irq };
+}
+
+/* One device on the port bus, and its row. */
+static int machine_add_port(struct machine *machine, enum board_kind kind, uint64_t base,
+			    uint64_t len, uint32_t irq, struct bus_device *dev)
+{
+	machine_row(machine, kind, base, len, irq);
+	return bus_add(&machine->vm.pio, base, len, dev);
+}
+
+static int machine_build_platform(struct machine *m)
+{
+	struct irq_router *router = &m->vm.irq.router;
+	int ret = irq_wire(router, &m->serial_irq, LAYOUT_IRQ_SERIAL);
+
+	if (ret == 0)
+		ret = irq_wire(router, &m->power_irq, LAYOUT_IRQ_POWER);
+	if (ret < 0)
+		return ret;
+	serial_init(&m->serial, &m->serial_irq, char_hub_serial_port(m->host->console));
+	rtc_init(&m->rtc);
+	i8042_init(&m->i8042, &i8042_ops, m);
+	pvpanic_init(&m->pvpanic, &pvpanic_ops, m);
+	debug_exit_init(&m->debug_exit, &debug_exit_ops, m);
+	power_init(&m->power, &m->power_irq, &power_ops, m);
+	m->platform_built = true;
+
+	ret = machine_add_port(m, BOARD_SERIAL, LAYOUT_SERIAL_PORT, LAYOUT_SERIAL_PORT_LEN,
+			       LAYOUT_IRQ_SERIAL, &m->serial.bus);
+	if (ret == 0)
+		ret = machine_add_port(m, BOARD_RTC, LAYOUT_RTC_PORT, LAYOUT_RTC_PORT_LEN,
+				       LAYOUT_IRQ_RTC, &m->rtc.bus);
+	if (ret == 0)
+		ret = machine_add_port(m, BOARD_I8042, LAYOUT_I8042_COMMAND_PORT, 1, 0,
+				       &m->i8042.command);
+	if (ret == 0)
+		ret = bus_add(&m->vm.pio, LAYOUT_I8042_DATA_PORT, 1, &m->i8042.data);
+	if (ret == 0)
+		ret = machine_add_port(m, BOARD_PVPANIC, LAYOUT_PVPANIC_PORT, PVPANIC_PORT_LEN, 0,
+				       &m->pvpanic.bus);
+	if (ret == 0)
+		ret = machine_add_port(m, BOARD_DEBUG_EXIT, LAYOUT_DEBUG_EXIT_PORT,
+				       DEBUG_EXIT_PORT_LEN, 0, &m->debug_exit.bus);
+	if (ret == 0)
+		ret = machine_add_port(m, BOARD_POWER, LAYOUT_POWER_PORT, LAYOUT_POWER_PORT_LEN,
+				       LAYOUT_IRQ_POWER, &m->power.bus);
+	return ret < 0 ? log_errno(ret, "place the platform devices") : 0;
+}
+
+/* ---- virtio devices ---- */
+
+/* The PCI host, built with the first device that needs it: without one the guest does not look for
+ * PCI. */
+static int machine_need_pci(struct machine *m)
+{
+	int ret;
+
+	if (m->pci)
+		return 0;
+	ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_WINDOW_GPA,
+			      LAYOUT_PCI_WINDOW_LEN);
+	if (ret < 0)
+		return ret;
+	machine_row(m, BOARD_PCI_ECAM, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_ECAM_LEN, 0);
+	machine_row(m, BOARD_PCI_WINDOW, LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN, 0);
+	return 0;
+}
+
+static int machine_attach_mmio(struct machine *m, struct virtio_slot *slot, unsigned index)
+{
+	uint64_t base = LAYOUT_VIRTIO_MMIO_GPA + index * LAYOUT_VIRTIO_MMIO_LEN;
+	uint32_t gsi = LAYOUT_IRQ_VIRTIO_MMIO + index;
+	int ret;
+
+	if (index >= LAYOUT_VIRTIO_MMIO_COUNT_MAX) {
+		log_err("--transport mmio has room for %d devices; use --transport pci",
+			LAYOUT_VIRTIO_MMIO_COUNT_MAX);
+		return -ENOSPC;
+	}
+	ret = irq_wire(&m->vm.irq.router, &slot->irq, gsi);
+	if (ret == 0)
+		ret = virtio_mmio_create(&slot->mmio, slot->dev, &m->vm.mmio, base, &slot->irq);
+	if (ret == 0)
+		machine_row(m, BOARD_VIRTIO_MMIO, base, LAYOUT_VIRTIO_MMIO_LEN, gsi);
+	return ret;
+}
+
+/* Puts a device on the machine's transport. OWNER is destroyed with the machine, also when this
+ * fails. */
+static int machine_attach(struct machine *m, void *owner, void (*destroy)(void *),
+			  struct virtio_device *dev)
+{
+	unsigned index = m->virtio_count++;
+	struct virtio_slot *slot = &m->virtio[index];
+	int ret;
+
+	assert(index < VIRTIO_DEVICES_MAX);
+	*slot = (struct virtio_slot){
+		.owner = owner, .destroy = destroy, .dev = dev, .irq = IRQ_LINE_NONE
+	};
+	if (m->config->transport == CONFIG_TRANSPORT_MMIO)
+		return machine_attach_mmio(m, slot, index);
+	ret = machine_need_pci(m);
+	if (ret == 0)
+		ret = virtio_pci_create(&slot->pci, dev, m->pci, &m->vm.mmio, &m->vm.irq.router);
+	return ret;
+}
+
+#ifdef HAVE_console
+static void destroy_console(void *owner)
+{
+	virtio_console_destroy(owner);
+}
+#endif
+
+#ifdef HAVE_blk
+static void destroy_blk(void *owner)
+{
+	virtio_blk_destroy(owner);
+}
+#endif
+
+#ifdef HAVE_net
+static void destroy_net(void *owner)
+{
+	virtio_net_destroy(owner);
+}
+#endif
+
+static void destroy_rng(void *owner)
+{
+	virtio_rng_destroy(owner);
+}
+
+#ifdef HAVE_console
+static int machine_add_console(struct machine *m)
+{
+	struct virtio_console *console;
+	int ret;
+
+	if (m->config->console != CONFIG_CONSOLE_VIRTIO)
+		return 0;
+	ret = virtio_console_create(&console, &m->vm.mem, m->io->main_loop,
+				    char_hub_virtio_port(m->host->console));
+	return ret < 0 ? ret
+		       : machine_attach(m, console, destroy_console,
+					virtio_console_device(console));
+}
+#endif
+
+#ifdef HAVE_blk
+static int machine_add_disk(struct machine *m, unsigned index)
+{
+	const struct config_disk *disk = &m->config->disks[index];
+	struct virtio_blk *blk;
+	int ret =
+		virtio_blk_create(&blk, m->host->disks[index], &m->vm.mem, m->io->loops,
+				  m->io->loop_count, (uint16_t)disk->queues, QUEUE_SIZE, disk->id);
+
+	return ret < 0 ? ret : machine_attach(m, blk, destroy_blk, virtio_blk_device(blk));
+}
+#endif
+
+#ifdef HAVE_net
+static int machine_add_net(struct machine *m, unsigned index)
+{
+	const struct config_net *config = &m->config->nets[index];
+	struct virtio_net *net;
+	int ret;
+
+	if (!m->host->nets[index])
+		return 0;
+	ret = virtio_net_create(&net, m->host->nets[index], &m->vm.mem, m->io->loops,
+				m->io->loop_count, config->queues, config->mac, config->mtu);
+	return ret < 0 ? ret : machine_attach(m, net, destroy_net, virtio_net_device(net));
+}
+#endif
+
+static int machine_add_rng(struct machine *m)
+{
+	struct virtio_rng *rng;
+	int ret = virtio_rng_create(&rng, &m->vm.mem, m->io->main_loop);
+
+	return ret < 0 ? ret : machine_attach(m, rng, destroy_rng, virtio_rng_device(rng));
+}
+
+static int machine_build_virtio(struct machine *m)
+{
+	int ret = 0;
+
+#ifdef HAVE_console
+	ret = machine_add_console(m);
+#endif
+#ifdef HAVE_blk
+	for (unsigned i = 0; ret == 0 && i < m->config->disk_count; i++)
+		ret = machine_add_disk(m, i);
+#endif
+#ifdef HAVE_net
+	for (unsigned i = 0; ret == 0 && i < m->config->net_count; i++)
+		ret = machine_add_net(m, i);
+#endif
+	if (ret == 0 && m->virtio_count)
+		ret = machine_add_rng(m); /* a machine without any device stays without PCI */
+	return ret;
+}
+
+/* Configuration reads without exits, where KVM has read-only slots; elsewhere the host traps them.
+ */
+static void machine_map_ecam(struct machine *m)
+{
+	if (m->pci && vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN,
+					   pci_host_ecam(m->pci)) < 0)
+		log_debug("KVM has no read-only memory slots: PCI configuration reads are trapped");
+}
+
+/* ---- the guest's software ---- */
+
+/*
+ * The command line. A kernel told to do without ACPI finds virtio-mmio devices by words of it
+ * (Linux, drivers/virtio/virtio_mmio.c); with ACPI they would only be found twice.
+ */
+static int machine_cmdline(struct machine *m, char *buf, size_t room)
+{
+	const char *given = m->config->cmdline_full;
+	int len = snprintf(buf, room, "%s", given);
+
+	if (strstr(given, "acpi=off"))
+		for (unsigned i = 0; i < m->virtio_count && len >= 0 && (size_t)len < room; i++)
+			if (m->virtio[i].mmio)
+				len += snprintf(buf + len, room - (size_t)len,
+						" virtio_mmio.device=4K@%#llx:%u",
+						LAYOUT_VIRTIO_MMIO_GPA + i * LAYOUT_VIRTIO_MMIO_LEN,
+						LAYOUT_IRQ_VIRTIO_MMIO + i);
+	if (len < 0 || (size_t)len >= room)
+		return log_errno(E2BIG, "kernel command line of more than %zu bytes", room - 1);
+	return 0;
+}
+
+static int machine_load(struct machine *m)
+{
+	struct arch_kernel kernel = {
+		.kernel_fd = -1,
+		.initrd_fd = -1,
+		.kernel_path = m->config->kernel,
+		.initrd_path = m->config->initrd,
+		.entry = m->config->entry,
+	};
+	struct arch_board board = {
+		.rows = m->rows,
+		.row_count = m->row_count,
+		.cpu_count = m->config->cpus,
+		.name = m->config->name,
+	};
+	char cmdline[8192];
+	int ret;
+
+	kernel.kernel_fd = open(kernel.kernel_path, O_RDONLY | O_CLOEXEC);
+	if (kernel.kernel_fd < 0)
+		return log_errno(errno, "open the kernel %s", kernel.kernel_path);
+	if (kernel.initrd_path) {
+		kernel.initrd_fd = open(kernel.initrd_path, O_RDONLY | O_CLOEXEC);
+		if (kernel.initrd_fd < 0) {
+			ret = log_errno(errno, "open the initrd %s", kernel.initrd_path);
+			close(kernel.kernel_fd);
+			return ret;
+		}
+	}
+	ret = machine_cmdline(m, cmdline, sizeof(cmdline));
+	kernel.cmdline = cmdline;
+	if (ret == 0)
+		ret = arch_load_kernel(&m->vm.mem, &kernel, &m->boot);
+	timeline_mark(m->timeline, "kernel and initrd loaded");
+	close(kernel.kernel_fd);
+	if (kernel.initrd_fd >= 0)
+		close(kernel.initrd_fd);
+	if (ret == 0)
+		ret = arch_write_tables(&m->vm.mem, &board, &m->boot);
+	return ret;
+}
+
+static void machine_on_first_run(void *opaque)
+{
+	struct machine *m = opaque;
+
+	timeline_mark(m->timeline, "first KVM_RUN");
+	timeline_log(m->timeline);
+}
+
+static int machine_create_vcpus(struct machine *m)
+{
+	int ret = arch_cpu_model_create(&m->cpu_model, m->vm.kvm_fd, m->vm.fd, m->config->cpus);
+
+	for (; ret == 0 && m->vcpu_count < m->config->cpus; m->vcpu_count += ret == 0)
+		ret = vcpu_create(&m->vcpus[m->vcpu_count], &m->vm, m->end, m->cpu_model, &m->boot,
+				  m->vcpu_count);
+	if (ret == 0) {
+		m->vcpus[0].on_first_run = machine_on_first_run;
+		m->vcpus[0].first_run_opaque = m;
+	}
+	return ret;
+}
+
+/* ---- from nothing to ready, and back ---- */
+
+static int machine_build(struct machine *m)
+{
+	int ret = vm_create(&m->vm, m->config->memory_len);
+
+	timeline_mark(m->timeline, "virtual machine and memory");
+	if (ret < 0)
+		return ret;
+	m->vm_created = true;
+	ret = machine_build_platform(m);
+	if (ret == 0)
+		ret = machine_build_virtio(m);
+	if (ret == 0)
+		machine_map_ecam(m);
+	timeline_mark(m->timeline, "devices");
+	if (ret == 0)
+		ret = machine_load(m);
+	timeline_mark(m->timeline, "tables");
+	if (ret == 0)
+		ret = machine_create_vcpus(m);
+	timeline_mark(m->timeline, "vCPUs");
+	if (ret == 0)
+		log_debug("%s: entered at %#llx, %llu KiB mapped, %llu KiB copied", m->boot.what,
+			  (unsigned long long)m->boot.entry_gpa,
+			  (unsigned long long)m->boot.mapped_len >> 10,
+			  (unsigned long long)m->boot.copied_len >> 10);
+	return ret;
+}
+
+int machine_create(struct machine **out, const struct config *config, struct machine_host *host,
+		   struct io_threads *io, struct end *end, struct timeline *timeline)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return log_errno(ENOMEM, "build the machine");
+	m->config = config;
+	m->host = host;
+	m->io = io;
+	m->end = end;
+	m->timeline = timeline;
+	m->serial_irq = IRQ_LINE_NONE;
+	m->power_irq = IRQ_LINE_NONE;
+	ret = machine_build(m);
+	if (ret < 0) {
+		machine_destroy(m);
+		return ret;
+	}
+	*out = m;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	struct irq_router *router;
+
+	if (!m)
+		return;
+	while (m->vcpu_count)
+		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
+	arch_cpu_model_destroy(m->cpu_model);
+	router = &m->vm.irq.router;
+	while (m->virtio_count) {
+		struct virtio_slot *slot = &m->virtio[--m->virtio_count];
+
+		virtio_pci_destroy(slot->pci);
+		virtio_mmio_destroy(slot->mmio);
+		slot->destroy(slot->owner);
+		irq_release(router, &slot->irq);
+	}
+	pci_host_destroy(m->pci);
+	if (m->platform_built) {
+		power_fini(&m->power);
+		rtc_fini(&m->rtc);
+		serial_fini(&m->serial);
+	}
+	irq_release(router, &m->power_irq);
+	irq_release(router, &m->serial_irq);
+	if (m->vm_created)
+		vm_destroy(&m->vm);
+	char_hub_reset(m->host->console);
+	free(m);
+}
+
+int machine_start(struct machine *m)
+{
+	int ret = 0;
+
+	/* vCPU 0 last: whatever it starts is there. */
+	for (unsigned i = m->vcpu_count; ret == 0 && i-- > 0;)
+		ret = vcpu_start(&m->vcpus[i]);
+	return ret;
+}
+
+void machine_stop(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_request_stop(&m->vcpus[i]);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_join(&m->vcpus[i]);
+}
+
+void machine_press_power_button(struct machine *m)
+{
+	power_button_press(&m->power);
+}
+
+void machine_log_statistics(struct machine *m)
+{
+	struct vcpu_stats sum = { 0 };
+
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		sum.exits += m->vcpus[i].stats.exits;
+		sum.pio += m->vcpus[i].stats.pio;
+		sum.mmio += m->vcpus[i].stats.mmio;
+	}
+	log_debug("exits to user space: %llu (port %llu, MMIO %llu)", (unsigned long long)sum.exits,
+		  (unsigned long long)sum.pio, (unsigned long long)sum.mmio);
+	for (unsigned i = 0; i < m->virtio_count; i++) {
+		const struct virtio_device *dev = m->virtio[i].dev;
+		uint64_t kicks = 0, interrupts = 0, requests = 0;
+
+		for (uint16_t q = 0; q < dev->queue_count; q++) {
+			kicks += dev->queues[q].kick_count;
+			interrupts += dev->queues[q].interrupt_count;
+			requests += dev->queues[q].request_count;
+		}
+		log_debug("%s: %llu requests, %llu kicks, %llu interrupts", dev->ops->name,
+			  (unsigned long long)requests, (unsigned long long)kicks,
+			  (unsigned long long)interrupts);
+	}
+}

@@ -1,0 +1,103 @@
+/*
+ * Opening and closing the host's side of each device: disk files, networks, the console. Main
+ * thread.
+ */
+#include "vmm/machine_host.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#if 0
+#include "devices/block/block_overlay.h"
+#include "devices/block/block_raw.h"
+#include "devices/net/net_tap.h"
+#include "devices/net/net_user.h"
+#endif
+#include "vmm/log.h"
+
+static int host_open_console(struct machine_host *host)
+{
+	static const enum char_to to[] = {
+		[CONFIG_TO_TERMINAL] = CHAR_TO_TERMINAL,
+		[CONFIG_TO_FILE] = CHAR_TO_FILE,
+		[CONFIG_TO_PTY] = CHAR_TO_PTY,
+		[CONFIG_TO_NONE] = CHAR_TO_NONE,
+	};
+	const struct config *config = host->config;
+	struct char_hub_options options = {
+		.to = to[config->console_to],
+		.path = config->console_path,
+		.virtio_console = config->console == CONFIG_CONSOLE_VIRTIO,
+		.in_fd = STDIN_FILENO,
+		.out_fd = STDOUT_FILENO,
+		.quit = host->events.quit,
+		.closed = host->events.hangup,
+		.panicked = host->events.console_panic,
+		.opaque = host->events.opaque,
+	};
+	int ret = char_hub_create(&host->console, &options);
+
+	return ret < 0 ? ret : char_hub_attach(host->console, host->io->main_loop);
+}
+
+static int host_open(struct machine_host *host)
+{
+	int ret = host_open_console(host);
+
+	(void)host;
+	return ret;
+}
+
+int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
+		      const struct machine_events *events)
+{
+	struct machine_host *host = calloc(1, sizeof(*host));
+	int ret;
+
+	if (!host)
+		return log_errno(ENOMEM, "open the machine's host side");
+	host->config = config;
+	host->io = io;
+	host->events = *events;
+	ret = host_open(host);
+	if (ret < 0) {
+		machine_host_close(host);
+		return ret;
+	}
+	*out = host;
+	return 0;
+}
+
+void machine_host_close(struct machine_host *host)
+{
+	if (!host)
+		return;
+	for (unsigned i = 0; i < CONFIG_NETS_MAX; i++)
+		net_destroy(host->nets[i]);
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
+		block_destroy(host->disks[i]);
+	char_hub_destroy(host->console);
+	free(host);
+}
+
+void machine_host_terminal_resized(struct machine_host *host)
+{
+	char_hub_resized(host->console);
+}
+
+static void host_print_line(void *opaque, const char *line)
+{
+	dprintf(*(int *)opaque, "%s\n", line);
+}
+
+void machine_host_print_last_lines(struct machine_host *host, int fd)
+{
+	struct stat out, shown;
+
+	char_hub_restore_terminal(host->console);
+	if (host->config->console_to == CONFIG_TO_TERMINAL && isatty(fd) && fstat(fd, &out) == 0 &&
+	    fstat(STDOUT_FILENO, &shown) == 0 && out.st_rdev == shown.st_rdev)
+		return;
+	char_hub_tail(host->console, host_print_line, &fd);
+}
