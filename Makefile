@@ -26,6 +26,10 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 
 # One line a file. A new device is one line here and one in vmm/machine.c.
 vmm_SRC := \
+	vmm/kernel_config.c \
+	vmm/cli/doctor.c \
+	vmm/cli/doctor_host.c \
+	vmm/cli/doctor_kernel.c \
 	vmm/probe.c \
 	vmm/cli/completion.c \
 	vmm/cli/help.c \
@@ -84,6 +88,7 @@ devices_SRC := \
 	devices/virtio/virtio_pci.c
 
 arch_x86_64_SRC := \
+	arch/x86_64/inspect.c \
 	arch/x86_64/probe.c \
 	arch/x86_64/load.c \
 	arch/x86_64/payload.c \

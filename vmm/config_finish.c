@@ -3,6 +3,8 @@
  * made of it. Looks at files and PATH, opens no device but a disk that shall be the root. Called
  * once by `vmm run` before the machine is built, on the main thread.
  */
+#include "vmm/config_finish.h"
+
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -144,7 +146,7 @@ static int find_kernel(struct config *config, const struct utsname *host)
 	return use_host_kernel(config, host);
 }
 
-static bool is_in_path(const char *program)
+bool config_is_in_path(const char *program)
 {
 	const char *dir = getenv("PATH");
 
@@ -167,7 +169,7 @@ static void default_net(struct config *config)
 	if (config->net_given)
 		return;
 	config->net_given = true;
-	if (!is_in_path("passt")) {
+	if (!config_is_in_path("passt")) {
 		log_info("no network: install passt for one, or name one with --net");
 		return;
 	}

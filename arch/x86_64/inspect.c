@@ -1,0 +1,68 @@
+/*
+ * What a bzImage or vmlinux says about itself: its version, and the image inside. Called by
+ * `vmm doctor` on its thread.
+ */
+#include "arch/inspect.h"
+
+#include <endian.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arch/x86_64/bzimage.h"
+#include "arch/x86_64/elf.h"
+#include "arch/x86_64/unpack.h"
+
+/* No Linux kernel is larger; a forged size must not fill memory. */
+#define IMAGE_LEN_MAX (512u << 20)
+
+/* The payload of the LEN bytes at SRC; Linux appends its unpacked size. No image is no error. */
+static void unpack(const uint8_t *src, size_t len, struct arch_inspection *out)
+{
+	size_t used = 0;
+	uint32_t size;
+	void *room;
+
+	if (len < sizeof(size))
+		return;
+	memcpy(&size, src + len - sizeof(size), sizeof(size));
+	size = le32toh(size);
+	if (size == 0 || size > IMAGE_LEN_MAX)
+		return;
+	room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
+	if (room == MAP_FAILED)
+		return;
+	if (unpack_stream(unpack_detect(src, len), src, len, room, size, &used) < 0) {
+		munmap(room, size);
+		return;
+	}
+	out->image = room;
+	out->image_len = size;
+}
+
+int arch_inspect_kernel(const uint8_t *data, size_t len, struct arch_inspection *out)
+{
+	struct elf_image elf;
+	struct bzimage bz;
+	int ret;
+
+	*out = (struct arch_inspection){ 0 };
+	if (!bzimage_detect(data, len))
+		return elf_parse(data, len, &elf, &out->problem);
+	ret = bzimage_parse(data, len, &bz, &out->problem);
+	if (ret < 0)
+		return ret;
+	snprintf(out->version, sizeof(out->version), "%.*s", (int)strcspn(bz.version, " "),
+		 bz.version);
+	if (bz.payload_len)
+		unpack(data + bz.payload_offset, bz.payload_len, out);
+	return 0;
+}
+
+void arch_inspect_fini(struct arch_inspection *inspection)
+{
+	if (inspection->image)
+		munmap(inspection->image, inspection->image_len);
+	inspection->image = NULL;
+}
