@@ -40,7 +40,6 @@ struct virtio_batch {
 	struct virtio_device *dev;
 	struct loop *loop;
 	uint32_t index; /* of the only queue, or ALL_QUEUES */
-	pthread_t caller;
 	uint32_t pending; /* queues that still have chains in flight, and 1 for the batch itself */
 };
 
@@ -285,7 +284,7 @@ static void queue_stop(struct virtio_queue *q, struct virtio_batch *batch)
 	batch->pending++;
 	if (q->dev->ops->queue_stop)
 		q->dev->ops->queue_stop(q);
-	if (q->inflight && pthread_equal(pthread_self(), batch->caller)) {
+	if (q->inflight && !loop_is_current(q->loop)) {
 		/* The loop does not run: no completion will ever come. */
 		log_warn("%s: queue %u ends with %u requests in flight", q->dev->ops->name,
 			 q->index, q->inflight);
@@ -314,7 +313,6 @@ static void batch_run(struct virtio_device *dev, struct loop *loop, uint32_t ind
 		.dev = dev,
 		.loop = loop,
 		.index = index,
-		.caller = pthread_self(),
 		.pending = 1,
 	};
 

@@ -7,10 +7,9 @@
  *   0x0400 ISR status                0x2000 MSI-X table
  *   0x0800 device configuration      0x3000 MSI-X pending bits
  *
- * Interrupts are MSI-X. A line is an eventfd; while its vector is masked, by itself, by the
- * function or because MSI-X is off, it is disconnected and keeps a raise until it is connected
- * again (vmm/irq.h): the eventfd is the pending bit. Without MSI-X a driver can only poll the ISR
- * status.
+ * Interrupts are MSI-X. While a vector is masked, by itself, by the function or because MSI-X is
+ * off, its line keeps a raise until it is unmasked (vmm/irq.h). Without MSI-X a driver can only
+ * poll the ISR status.
  *
  * The PCI configuration access capability (4.1.4.9) is a window onto the BAR inside configuration
  * space. Configuration reads do not come here (see devices/pci.h), so the window's data is
@@ -22,7 +21,6 @@
 #include <assert.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -110,7 +108,8 @@ static const struct virtio_transport_ops transport_ops = {
 	.interrupt_config = interrupt_config,
 };
 
-/* Brings vector V's line into the state that table and masks ask for. */
+/* Brings vector V's line into the state that table and masks ask for. A refused message leaves it
+ * masked. */
 static void vector_sync(struct virtio_pci *vp, unsigned v)
 {
 	const uint32_t *entry = vp->table[v];
@@ -124,7 +123,7 @@ static void vector_sync(struct virtio_pci *vp, unsigned v)
 	if (irq_msi_set(vp->router, &vp->lines[v], addr, entry[ENTRY_DATA], masked) < 0) {
 		log_guest(&vp->dev->vcpu_limit, "%s: interrupt vector %u cannot be set to %#llx",
 			  vp->dev->ops->name, v, (unsigned long long)addr);
-		return;
+		masked = true;
 	}
 	vp->connected[v] = !masked;
 }
@@ -165,10 +164,9 @@ static uint32_t pba_read(const struct virtio_pci *vp, uint64_t index)
 	uint32_t bits = 0;
 
 	for (unsigned i = 0; i < 32 && index * 32 + i < vp->vector_count; i++) {
-		unsigned v = (unsigned)index * 32 + i;
-		struct pollfd pfd = { .fd = vp->lines[v].fd, .events = POLLIN };
+		const struct irq_line *line = &vp->lines[index * 32 + i];
 
-		if (!vp->connected[v] && poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN)
+		if (__atomic_load_n(&line->pending, __ATOMIC_RELAXED))
 			bits |= 1u << i;
 	}
 	return bits;
@@ -478,6 +476,7 @@ static void virtio_pci_function_reset(struct pci_function *fn)
 	for (unsigned v = 0; v < vp->vector_count; v++) {
 		memset(vp->table[v], 0, sizeof(vp->table[v]));
 		vp->table[v][ENTRY_CONTROL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		__atomic_store_n(&vp->lines[v].pending, false, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&vp->dev->lock);
 }

@@ -158,7 +158,7 @@ static bool walk(struct virtqueue *vq, uint16_t head, struct iovec *iov, unsigne
 		 struct virtqueue_chain *chain)
 {
 	struct desc_table table = { .desc = vq->desc, .count = vq->size };
-	unsigned left = iov_max > vq->size ? iov_max : vq->size;
+	unsigned left = (iov_max > vq->size ? iov_max : vq->size) + 1; /* and the table's own */
 	uint32_t index = head;
 
 	*chain = (struct virtqueue_chain){ .head = head };
