@@ -151,7 +151,7 @@ int config_field_set_json(const struct config_field *field, void *obj, const jso
 		*(bool *)member_of(field, obj) = json_is_true(value);
 		return 0;
 	}
-	if (field->type == CONFIG_TYPE_FLAG)
+	if (field->type == CONFIG_TYPE_FLAG && !json_is_string(value))
 		return config_error_set(err, "must be true or false");
 	if (json_is_string(value))
 		return config_field_set(field, obj, json_string_value(value), err);

@@ -4,6 +4,7 @@
 #include "vmm/config_options.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,6 +221,18 @@ static bool takes_value(const struct config_field *option)
 	return option->arg != NULL;
 }
 
+/* Fit to be repeated in a message of one line. */
+static bool is_short_line(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++) {
+		if (iscntrl((unsigned char)text[i]))
+			return false;
+	}
+	return len <= 200;
+}
+
 static int apply(struct config_reader *reader, const struct config_field *option, const char *value)
 {
 	struct config_error err;
@@ -230,7 +243,7 @@ static int apply(struct config_reader *reader, const struct config_field *option
 	if (option->type == CONFIG_TYPE_LIST)
 		config_option_own(reader, option, 0);
 	ret = config_option_set(reader, option, value ? value : "on", &err);
-	if (ret < 0 && value)
+	if (ret < 0 && value && is_short_line(value))
 		log_err("--%s %s: %s", option->name, value, err.text);
 	else if (ret < 0)
 		log_err("--%s: %s", option->name, err.text);

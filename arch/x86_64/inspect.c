@@ -16,6 +16,9 @@
 /* No Linux kernel is larger; a forged size must not fill memory. */
 #define IMAGE_LEN_MAX (512u << 20)
 
+/* No kernel lies below this; programs that are linked to run anywhere begin at 0. */
+#define KERNEL_GPA_MIN 0x100000
+
 /* The payload of the LEN bytes at SRC; Linux appends its unpacked size. No image is no error. */
 static void unpack(const uint8_t *src, size_t len, struct arch_inspection *out)
 {
@@ -48,8 +51,14 @@ int arch_inspect_kernel(const uint8_t *data, size_t len, struct arch_inspection 
 	int ret;
 
 	*out = (struct arch_inspection){ 0 };
-	if (!bzimage_detect(data, len))
-		return elf_parse(data, len, &elf, &out->problem);
+	if (!bzimage_detect(data, len)) {
+		ret = elf_parse(data, len, &elf, &out->problem);
+		if (ret == 0 && elf.segments[0].gpa < KERNEL_GPA_MIN) {
+			out->problem = "is a program, not a kernel";
+			ret = -ENOEXEC;
+		}
+		return ret;
+	}
 	ret = bzimage_parse(data, len, &bz, &out->problem);
 	if (ret < 0)
 		return ret;

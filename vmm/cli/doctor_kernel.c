@@ -131,8 +131,8 @@ static void add_load_failure(struct doctor_report *report, const struct kernel_c
 {
 	if (err == -ENOENT && kernel && !config && access(kernel, F_OK) == 0) {
 		doctor_add(report, "kernel.config", DOCTOR_WARN,
-			   "%s %s: its configuration is neither in it nor beside it nor in /boot",
-			   kernel, found->version);
+			   "%s%s%s: its configuration is neither in it nor beside it nor in /boot",
+			   kernel, found->version[0] ? " " : "", found->version);
 		doctor_cure(report, "name it with --kernel-config FILE");
 	} else if (found->problem && (err == -ENOEXEC || err == -EINVAL)) {
 		doctor_add(report, "kernel.file", DOCTOR_FAIL, "%s %s", kernel, found->problem);
