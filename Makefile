@@ -69,6 +69,12 @@ vmm_SRC := \
 	vmm/run.c
 
 devices_SRC := \
+	devices/block/file_io.c \
+	devices/block/file_lock.c \
+	devices/block/block_file.c \
+	devices/block/block_raw.c \
+	devices/virtio/blk_request.c \
+	devices/virtio/virtio_blk.c \
 	devices/serial.c \
 	devices/power.c \
 	devices/rtc.c \

@@ -48,13 +48,18 @@ const char *loop_engine_name(const struct loop *loop);
 /* Runs rounds on the calling thread until loop_stop. 0, or -errno when waiting itself failed
  * (logged). */
 int loop_run(struct loop *loop) MUST_CHECK;
-/* Makes loop_run return after the current round. Any thread, and signal handlers. */
+/*
+ * Makes loop_run return after the current round, and once the operations in flight are done; new
+ * ones are refused with -ECANCELED meanwhile. Any thread, and signal handlers. The loop may be run
+ * again, also on another thread.
+ */
 void loop_stop(struct loop *loop);
 
 /*
  * Readiness of a descriptor, edge-triggered: after FN was called it is called again only when
  * something new arrives, so FN reads until EAGAIN (descriptors are O_NONBLOCK), or remembers by
- * itself that it stopped early. An eventfd that only rings need not be read at all.
+ * itself that it stopped early. An eventfd that only rings need not be read at all. A plain file is
+ * always ready: FN is called once. A descriptor can be added once to a loop.
  */
 struct loop_event {
 	void (*fn)(struct loop_event *event,
@@ -105,8 +110,9 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred);
  * One asynchronous operation. The caller embeds it, sets DONE, and keeps it and every buffer and
  * iovec array alive until DONE is called with a count of bytes or -errno. Submitted at the end of
  * the round, all in one system call. Never calls DONE from within the submitting function. Short
- * transfers are reported as they are. Returns 0, or -EBUSY when more than options.entries are in
- * flight (the caller keeps the request and tries after the next completion).
+ * transfers are reported as they are. Returns 0; -EBUSY when more than options.entries are in
+ * flight (the caller keeps the request and tries after the next completion); -ECANCELED while the
+ * loop is being stopped (likewise).
  */
 struct loop_op {
 	void (*done)(struct loop_op *op, int64_t result);
@@ -139,8 +145,9 @@ int loop_fallocate(struct loop *loop, struct loop_op *op, int fd, int mode, uint
 
 /*
  * Registers FD so that operations on it spare the kernel a table look-up; without effect where the
- * engine has no such thing. Setup or loop thread. Operations keep naming the plain FD. Unregister
- * before closing FD.
+ * engine has no such thing. Setup, or the loop's thread, or while it does not run. Operations keep
+ * naming the plain FD. Unregister before closing FD. The kernel may hold a registered file for a
+ * moment after the process has ended: not for files whose being closed others wait for.
  */
 void loop_register_fd(struct loop *loop, int fd);
 void loop_unregister_fd(struct loop *loop, int fd);

@@ -14,12 +14,12 @@
  * user_data: an operation's address (its low bits are zero), or generation << 32 | slot << 2 |
  * TAG_EVENT, or TAG_IGNORE.
  */
-#include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "vmm/log.h"
 #include "vmm/loop_engine.h"
@@ -44,10 +44,13 @@ struct loop_uring {
 	struct io_uring ring;
 	uint32_t arm_head; /* slots whose poll is to be submitted */
 	bool started;
-	bool have_files;
-	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the ring's table + 1, or 0 */
-	uint32_t files_used;		  /* bit set of indices */
-	uint64_t spin_ns;		  /* how long to spin now, see spin() */
+	pid_t issuer;	       /* the thread that started it */
+	struct loop_op *early; /* asked for while the loop did not run, last one first */
+	int files[FILES_MAX];  /* the table of registered files as it should be; -1: free */
+	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the table + 1, or 0 */
+	bool files_stale;		  /* the ring does not have the table yet */
+	bool have_table;
+	uint64_t spin_ns; /* how long to spin now, see spin() */
 };
 
 static struct loop_uring *to_uring(struct loop *loop)
@@ -62,7 +65,7 @@ static struct io_uring_sqe *get_sqe(struct loop_uring *ur)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ur->ring);
 
-	if (sqe || !ur->started)
+	if (sqe)
 		return sqe;
 	loop_count(&ur->loop.stats.syscalls, 1);
 	if (io_uring_submit(&ur->ring) < 0)
@@ -72,7 +75,7 @@ static struct io_uring_sqe *get_sqe(struct loop_uring *ur)
 
 static void set_file(const struct loop_uring *ur, struct io_uring_sqe *sqe, int fd)
 {
-	if (fd < 0 || fd >= FILES_FD_MAX || ur->file_index[fd] == 0)
+	if (fd < 0 || fd >= FILES_FD_MAX || ur->file_index[fd] == 0 || ur->files_stale)
 		return;
 	sqe->fd = ur->file_index[fd] - 1;
 	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
@@ -95,9 +98,8 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct loop_op *op)
 			 op->iov_count, op->offset);
 }
 
-static int uring_submit(struct loop *loop, struct loop_op *op)
+static int prepare(struct loop_uring *ur, struct loop_op *op)
 {
-	struct loop_uring *ur = to_uring(loop);
 	struct io_uring_sqe *sqe = get_sqe(ur);
 
 	if (!sqe)
@@ -120,6 +122,30 @@ static int uring_submit(struct loop *loop, struct loop_op *op)
 	set_file(ur, sqe, op->fd);
 	io_uring_sqe_set_data(sqe, op);
 	return 0;
+}
+
+static int uring_submit(struct loop *loop, struct loop_op *op)
+{
+	struct loop_uring *ur = to_uring(loop);
+
+	if (loop->running && !ur->early)
+		return prepare(ur, op);
+	/* The ring may be another one by the time the loop runs. */
+	op->next = ur->early;
+	ur->early = op;
+	return 0;
+}
+
+static void submit_early(struct loop_uring *ur)
+{
+	while (ur->early) {
+		struct loop_op *op = ur->early;
+		struct loop_op *next = op->next;
+
+		if (prepare(ur, op) < 0)
+			return; /* next round */
+		ur->early = next;
+	}
 }
 
 /* ---- readiness ---- */
@@ -316,6 +342,7 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 	struct loop_uring *ur = to_uring(loop);
 	int ret = 0;
 
+	submit_early(ur);
 	arm_queued(ur);
 	if (io_uring_cq_ready(&ur->ring) == 0) {
 		if (loop->options.poll_usec > 0 && timeout_ns > 0)
@@ -332,58 +359,101 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 
 /* ---- registered files ---- */
 
+/* Gives the ring the table; only the ring's own thread can. Without one, plain descriptors do. */
+static void sync_files(struct loop_uring *ur)
+{
+	if (!ur->files_stale)
+		return;
+	if (!ur->have_table) {
+		if (io_uring_register_files_sparse(&ur->ring, FILES_MAX) < 0)
+			return;
+		ur->have_table = true;
+	}
+	if (io_uring_register_files_update(&ur->ring, 0, ur->files, FILES_MAX) == FILES_MAX)
+		ur->files_stale = false;
+}
+
+static void set_registered(struct loop_uring *ur, unsigned index, int fd)
+{
+	ur->files[index] = fd;
+	ur->files_stale = true;
+	if (ur->loop.running)
+		sync_files(ur);
+}
+
 static void uring_register_fd(struct loop *loop, int fd)
 {
 	struct loop_uring *ur = to_uring(loop);
-	unsigned index;
 
 	if (fd < 0 || fd >= FILES_FD_MAX || ur->file_index[fd] != 0)
 		return;
-	if (!ur->have_files) {
-		if (io_uring_register_files_sparse(&ur->ring, FILES_MAX) < 0)
-			return;
-		ur->have_files = true;
+	for (unsigned i = 0; i < FILES_MAX; i++) {
+		if (ur->files[i] >= 0)
+			continue;
+		ur->file_index[fd] = (uint8_t)(i + 1);
+		set_registered(ur, i, fd);
+		return;
 	}
-	if (ur->files_used == UINT32_MAX)
-		return;
-	index = (unsigned)__builtin_ctz(~ur->files_used);
-	if (io_uring_register_files_update(&ur->ring, index, &fd, 1) != 1)
-		return;
-	ur->files_used |= 1u << index;
-	ur->file_index[fd] = (uint8_t)(index + 1);
 }
 
 static void uring_unregister_fd(struct loop *loop, int fd)
 {
 	struct loop_uring *ur = to_uring(loop);
 	unsigned index;
-	int none = -1;
 
 	if (fd < 0 || fd >= FILES_FD_MAX || ur->file_index[fd] == 0)
 		return;
 	index = ur->file_index[fd] - 1u;
 	ur->file_index[fd] = 0;
-	/* Refused to threads other than the ring's; the place is then not used again. */
-	if (io_uring_register_files_update(&ur->ring, index, &none, 1) == 1)
-		ur->files_used &= ~(1u << index);
+	set_registered(ur, index, -1);
 }
 
 /* ---- life ---- */
 
+static int init_ring(struct io_uring *ring);
+
+/* A ring belongs to one thread for ever. A loop that runs on another one gets a new ring. */
+static int renew(struct loop_uring *ur)
+{
+	struct loop *loop = &ur->loop;
+	int ret;
+
+	io_uring_queue_exit(&ur->ring);
+	ret = init_ring(&ur->ring);
+	if (ret < 0) {
+		/* Kept harmless for uring_destroy. */
+		memset(&ur->ring, 0, sizeof(ur->ring));
+		ur->ring.ring_fd = -1;
+		return log_errno(ret, "set up io_uring again");
+	}
+	ur->have_table = false;
+	ur->files_stale = true;
+	for (uint32_t i = 0; i < loop->slot_count; i++)
+		if (loop->slots[i].event && !loop->slots[i].always_ready)
+			queue_arm(ur, i);
+	return 0;
+}
+
 static int uring_start(struct loop *loop)
 {
 	struct loop_uring *ur = to_uring(loop);
+	int ret = 0;
 
-	if (ur->started)
-		return 0; /* run again, on the same thread */
-	if (ur->ring.flags & IORING_SETUP_R_DISABLED) {
-		int ret = io_uring_register((unsigned)ur->ring.ring_fd,
-					    IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-
+	if (ur->started && ur->issuer != gettid()) {
+		ur->started = false;
+		ret = renew(ur);
+	}
+	if (ret == 0 && !ur->started) {
+		ret = io_uring_register((unsigned)ur->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+					NULL, 0);
 		if (ret < 0)
 			return log_errno(ret, "enable io_uring");
 	}
+	if (ret < 0)
+		return ret;
 	ur->started = true;
+	ur->issuer = gettid();
+	sync_files(ur);
 	return 0;
 }
 
@@ -396,7 +466,8 @@ static void uring_destroy(struct loop *loop)
 {
 	struct loop_uring *ur = to_uring(loop);
 
-	io_uring_queue_exit(&ur->ring);
+	if (ur->ring.ring_fd >= 0)
+		io_uring_queue_exit(&ur->ring);
 	free(ur);
 }
 
@@ -423,6 +494,7 @@ static int init_ring(struct io_uring *ring)
 		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
 		0,
 	};
+	unsigned workers[2] = { IO_WORKERS_MAX, IO_WORKERS_MAX };
 	int ret = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags) && ret == -EINVAL; i++) {
@@ -438,13 +510,15 @@ static int init_ring(struct io_uring *ring)
 			return -ENOSYS;
 		}
 	}
+	/* Best effort: without it the kernel's own limit holds. */
+	if (ret == 0)
+		(void)io_uring_register_iowq_max_workers(ring, workers);
 	return ret;
 }
 
 int loop_uring_create(struct loop **out, const struct loop_options *options)
 {
 	struct loop_uring *ur = calloc(1, sizeof(*ur));
-	unsigned workers[2] = { IO_WORKERS_MAX, IO_WORKERS_MAX };
 	int ret;
 
 	(void)options;
@@ -455,10 +529,10 @@ int loop_uring_create(struct loop **out, const struct loop_options *options)
 		free(ur);
 		return ret;
 	}
-	/* Best effort: without it the kernel's own limit holds. */
-	(void)io_uring_register_iowq_max_workers(&ur->ring, workers);
 	ur->loop.ops = &uring_ops;
 	ur->arm_head = LOOP_NO_SLOT;
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		ur->files[i] = -1;
 	*out = &ur->loop;
 	return 0;
 }

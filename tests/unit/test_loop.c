@@ -746,6 +746,42 @@ static void no_ring_is_lost_while_polling(void **state)
 	loop_destroy(loop);
 }
 
+/* An event and a registered file follow the loop from thread to thread. */
+static void a_loop_may_run_again_on_another_thread(void **state)
+{
+	struct fixture *f = *state;
+	struct stopper s = { .loop = f->loop };
+	char byte = 'x';
+	struct iovec iov = { &byte, 1 };
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	s.event = (struct loop_event){ .fn = event_counts, .fd = fd, .events = EPOLLIN };
+	assert_int_equal(loop_event_add(f->loop, &s.event), 0);
+	loop_register_fd(f->loop, f->fd);
+	for (unsigned i = 1; i <= 3; i++) {
+		pthread_t runner;
+		struct transfer t;
+		unsigned pending = 2;
+
+		s.stop_after = s.event_count + 1;
+		eventfd_write(fd, 1);
+		assert_int_equal(pthread_create(&runner, NULL, loop_thread, f->loop), 0);
+		pthread_join(runner, NULL);
+		assert_true(s.event_count >= i);
+		/* The next one finds an operation that was asked for in between. */
+		transfer_init(&t, f->loop, &pending);
+		assert_int_equal(loop_writev(f->loop, &t.op, f->fd, &iov, 1, i), 0);
+		loop_stop(f->loop);
+		assert_int_equal(pthread_create(&runner, NULL, loop_thread, f->loop), 0);
+		pthread_join(runner, NULL);
+		assert_true(t.finished);
+		assert_int_equal(t.result, 1);
+	}
+	loop_unregister_fd(f->loop, f->fd);
+	loop_event_del(f->loop, &s.event);
+	close(fd);
+}
+
 /* ---- falling back ---- */
 
 /* In a child, because a filter cannot be taken off again. */
@@ -815,6 +851,7 @@ static int run_on(enum loop_engine which, const char *name)
 		LOOP_TEST(a_call_without_a_running_loop_runs_here),
 		LOOP_TEST(a_call_may_be_finished_later),
 		LOOP_TEST(no_ring_is_lost),
+		LOOP_TEST(a_loop_may_run_again_on_another_thread),
 		LOOP_TEST(no_ring_is_lost_while_polling),
 		cmocka_unit_test(a_refused_io_uring_falls_back_to_epoll),
 	};
