@@ -35,7 +35,10 @@
 #define LAYOUT_ACPI_GPA	   0xe0000ULL
 #define LAYOUT_ACPI_LEN	   0x10000ULL
 #define LAYOUT_SMBIOS_GPA  0xf0000ULL
-#define LAYOUT_SMBIOS_LEN  0x10000ULL
+#define LAYOUT_SMBIOS_LEN  0xfff0ULL
+/* Where a CPU that is reset without firmware would start: code that resets the machine. */
+#define LAYOUT_RESET_VECTOR_GPA 0xffff0ULL
+#define LAYOUT_RESET_VECTOR_LEN 0x10ULL
 /* All of the above lies below; no byte of a kernel or initrd may. */
 #define LAYOUT_KERNEL_MIN_GPA 0x100000ULL
 

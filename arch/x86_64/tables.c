@@ -2,7 +2,7 @@
  * What a guest reads about its machine: the memory map in the boot information, ACPI and SMBIOS.
  * Called once on the main thread, after the kernel was loaded.
  */
-#include <string.h>
+#include <assert.h>
 
 #include "arch/arch.h"
 #include "arch/x86_64/acpi.h"
@@ -34,7 +34,8 @@ static int tables_write_memory_map(struct guest_mem *mem, const struct arch_boar
 
 	memory_map_add(&map, 0, LAYOUT_LOW_RAM_END, BOOT_RAM_USABLE);
 	memory_map_add(&map, LAYOUT_ACPI_GPA, LAYOUT_ACPI_LEN, BOOT_RAM_ACPI);
-	memory_map_add(&map, LAYOUT_SMBIOS_GPA, LAYOUT_SMBIOS_LEN, BOOT_RAM_RESERVED);
+	memory_map_add(&map, LAYOUT_SMBIOS_GPA, LAYOUT_KERNEL_MIN_GPA - LAYOUT_SMBIOS_GPA,
+		       BOOT_RAM_RESERVED);
 	memory_map_add(&map, LAYOUT_KERNEL_MIN_GPA, low_end - LAYOUT_KERNEL_MIN_GPA,
 		       BOOT_RAM_USABLE);
 	/* Linux uses a configuration window early only when the memory map reserves it. */
@@ -49,6 +50,34 @@ static int tables_write_memory_map(struct guest_mem *mem, const struct arch_boar
 	for (unsigned i = 1; i < mem->region_count; i++)
 		memory_map_add(&map, mem->regions[i].gpa, mem->regions[i].len, BOOT_RAM_USABLE);
 	return boot_info_write_memory_map(mem, boot, map.rows, map.count, LAYOUT_ACPI_GPA);
+}
+
+/*
+ * Linux on hardware-reduced ACPI resets through UEFI, and where there is none by a jump to the
+ * reset vector in real mode. What lies there does as the reset register says.
+ */
+static int tables_write_reset_vector(struct guest_mem *mem, const struct arch_board *board)
+{
+	for (unsigned i = 0; i < board->row_count; i++) {
+		uint64_t port = board->rows[i].base + ACPI_POWER_RESET;
+		/* mov al, value; mov dx, port; out dx, al; cli; 1: hlt; jmp 1b */
+		const uint8_t code[] = { 0xb0,
+					 ACPI_POWER_RESET_VALUE,
+					 0xba,
+					 (uint8_t)port,
+					 (uint8_t)(port >> 8),
+					 0xee,
+					 0xfa,
+					 0xf4,
+					 0xeb,
+					 0xfd };
+
+		static_assert(sizeof(code) <= LAYOUT_RESET_VECTOR_LEN,
+			      "the last bytes below 1 MiB");
+		if (board->rows[i].kind == BOARD_POWER)
+			return guest_mem_write(mem, LAYOUT_RESET_VECTOR_GPA, code, sizeof(code));
+	}
+	return 0;
 }
 
 static int tables_write_acpi(struct guest_mem *mem, const struct arch_board *board)
@@ -84,6 +113,8 @@ int arch_write_tables(struct guest_mem *mem, const struct arch_board *board, str
 
 	if (!ret)
 		ret = tables_write_smbios(mem, board);
+	if (!ret)
+		ret = tables_write_reset_vector(mem, board);
 	if (!ret)
 		ret = tables_write_memory_map(mem, board, boot);
 	if (!ret)
