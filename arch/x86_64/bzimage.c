@@ -108,7 +108,7 @@ int bzimage_parse(const uint8_t *data, size_t len, struct bzimage *out, const ch
 	sects = out->hdr.setup_sects != 0 ? out->hdr.setup_sects : 4;
 	out->code_offset = (sects + 1) * 512U;
 	*why = "a truncated bzImage: it ends before the kernel";
-	if (len < out->code_offset + BZIMAGE_ENTRY64_OFFSET)
+	if (len <= out->code_offset + BZIMAGE_ENTRY64_OFFSET)
 		return -EINVAL;
 	out->code_len = len - out->code_offset;
 	out->has_64bit_entry = out->hdr.xloadflags & XLF_KERNEL_64;

@@ -184,6 +184,8 @@ static void load_describe(struct loader *l, const char *how)
 	struct arch_boot *boot = l->boot;
 	enum unpack_kind kind = unpack_detect(l->file + l->bz.payload_offset, l->bz.payload_len);
 
+	if (kind == UNPACK_NONE && boot->entry != ARCH_ENTRY_BZIMAGE)
+		how = "taken out on the host";
 	snprintf(boot->what_buf, sizeof(boot->what_buf), "bzImage%s%s (%s), %s",
 		 l->bz.version[0] != '\0' ? " " : "", l->bz.version, unpack_kind_name(kind), how);
 	boot->what = boot->what_buf;

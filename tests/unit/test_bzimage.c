@@ -66,6 +66,18 @@ static void parse_refuses_every_truncation(void **state)
 	free(file);
 }
 
+static void parse_refuses_code_that_ends_before_its_entry(void **state)
+{
+	size_t len;
+	uint8_t *file = fake_bzimage_build(&plain, &len);
+
+	(void)state;
+	header_of(file)->payload_length = 0;
+	assert_int_equal(bzimage_parse(file, FAKE_BZIMAGE_CODE_OFFSET + 0x200, &bz, &why), -EINVAL);
+	assert_int_equal(bzimage_parse(file, FAKE_BZIMAGE_CODE_OFFSET + 0x201, &bz, &why), 0);
+	free(file);
+}
+
 static void set_old(struct setup_header *hdr)
 {
 	hdr->version = 0x0207;
@@ -186,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_finds_code_payload_and_version),
 		cmocka_unit_test(parse_refuses_every_truncation),
+		cmocka_unit_test(parse_refuses_code_that_ends_before_its_entry),
 		cmocka_unit_test(parse_says_why_it_refuses),
 		cmocka_unit_test(parse_ignores_fields_newer_than_the_version),
 		cmocka_unit_test(parse_copies_no_more_header_than_the_jump_says),

@@ -187,9 +187,9 @@ static void bzimage_of_every_compression_is_unpacked(void **state)
 		expect_segments(&linux_like);
 		assert_int_equal(boot.entry, ARCH_ENTRY_ELF);
 		assert_int_equal(boot.entry_gpa, linux_like.entry);
-		snprintf(expected, sizeof(expected),
-			 "bzImage 6.12.1-fake (%s), unpacked on the host",
-			 unpack_kind_name(kinds[i]));
+		snprintf(expected, sizeof(expected), "bzImage 6.12.1-fake (%s), %s on the host",
+			 unpack_kind_name(kinds[i]),
+			 kinds[i] == UNPACK_NONE ? "taken out" : "unpacked");
 		assert_string_equal(boot.what, expected);
 	}
 }
