@@ -89,6 +89,12 @@ devices_SRC := \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
 	devices/virtio/virtio_console.c \
+	devices/net/net_event.c \
+	devices/net/net_stream.c \
+	devices/net/net_tap.c \
+	devices/net/net_passt.c \
+	devices/virtio/virtio_net_rx.c \
+	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \
 	devices/virtio/virtio_pci.c

@@ -1,0 +1,448 @@
+/*
+ * Frames over a tap. Setup on the main thread, frames on the pair's loop, offloads and the number
+ * of pairs on whichever thread the device is told them.
+ *
+ * The kernel's virtio-net header goes through unopened: it has the layout of the guest's, and
+ * tun checks what a guest puts there. A descriptor that was passed in without that header carries
+ * plain frames; an empty header is then added here.
+ */
+#include "devices/net/net_tap.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "devices/net/net_event.h"
+#include "devices/net/net_iov.h"
+#include "vmm/log.h"
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+#define OFFLOADS_BASE (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+#define OFFLOADS_USO  (TUN_F_USO4 | TUN_F_USO6)
+
+struct tap_pair {
+	int fd;
+	struct net_event event;
+	bool enabled; /* the kernel gives this queue its share of the frames */
+};
+
+struct net_tap {
+	struct net net;
+	char name[IFNAMSIZ];
+	bool plain;
+	bool multi_queue;
+	bool lost; /* said once that the interface is gone; atomic */
+	unsigned pair_count;
+	struct tap_pair pairs[NET_PAIRS_MAX];
+};
+
+static struct net_tap *to_tap(struct net *net)
+{
+	return container_of(net, struct net_tap, net);
+}
+
+/* ---- frames ---- */
+
+/* The interface was deleted under us, or the error is about one frame. */
+static int tap_error(struct net_tap *tap, int err)
+{
+	if (err != EBADFD && err != ENODEV && err != ENXIO)
+		return -err;
+	if (!__atomic_exchange_n(&tap->lost, true, __ATOMIC_RELAXED))
+		log_warn("network interface %s is gone: the machine is cut off", tap->name);
+	return -ENODEV;
+}
+
+static int tap_send(struct net *net, unsigned pair, const struct iovec *iov, unsigned iov_count)
+{
+	struct net_tap *tap = to_tap(net);
+	struct iovec bare[NET_IOV_MAX];
+	ssize_t len;
+
+	if (iov_count > NET_IOV_MAX)
+		return -EMSGSIZE;
+	if (tap->plain) {
+		iov_count = net_iov_skip(bare, iov, iov_count, NET_HDR_LEN);
+		iov = bare;
+	}
+	do {
+		len = writev(tap->pairs[pair].fd, iov, (int)iov_count);
+	} while (len < 0 && errno == EINTR);
+	if (len >= 0)
+		return 0;
+	if (errno != EAGAIN)
+		return tap_error(tap, errno);
+	net_event_want_writable(&tap->pairs[pair].event);
+	return -EAGAIN;
+}
+
+static int64_t tap_receive(struct net *net, unsigned pair, const struct iovec *iov,
+			   unsigned iov_count)
+{
+	static const uint8_t no_header[NET_HDR_LEN];
+	struct net_tap *tap = to_tap(net);
+	struct iovec bare[NET_IOV_MAX];
+	const struct iovec *to = iov;
+	unsigned to_count = iov_count;
+	ssize_t len;
+
+	if (iov_count > NET_IOV_MAX)
+		return -EMSGSIZE;
+	if (tap->plain) {
+		to_count = net_iov_skip(bare, iov, iov_count, NET_HDR_LEN);
+		to = bare;
+	}
+	do {
+		len = readv(tap->pairs[pair].fd, to, (int)to_count);
+	} while (len < 0 && errno == EINTR);
+	if (len < 0 && errno == EFAULT)
+		return 0; /* longer than the parts: the kernel has dropped it */
+	if (len < 0)
+		return errno == EAGAIN ? -EAGAIN : tap_error(tap, errno);
+	if (!tap->plain)
+		return len;
+	net_iov_write(iov, iov_count, 0, no_header, NET_HDR_LEN);
+	return len + NET_HDR_LEN;
+}
+
+/* ---- readiness, offloads, pairs ---- */
+
+static int tap_attach(struct net *net, unsigned pair, struct loop *loop,
+		      const struct net_queue_user *user)
+{
+	struct tap_pair *p = &to_tap(net)->pairs[pair];
+
+	return net_event_attach(&p->event, p->fd, pair, loop, user);
+}
+
+static void tap_detach(struct net *net, unsigned pair)
+{
+	net_event_detach(&to_tap(net)->pairs[pair].event);
+}
+
+static int tap_set_offload(struct net *net, unsigned tun_flags)
+{
+	struct net_tap *tap = to_tap(net);
+
+	if (tap->plain)
+		return tun_flags ? -EOPNOTSUPP : 0;
+	/* One setting for the interface, whichever queue it is made through. */
+	if (ioctl(tap->pairs[0].fd, TUNSETOFFLOAD, (unsigned long)tun_flags) < 0)
+		return tap_error(tap, errno);
+	return 0;
+}
+
+static int tap_enable_pair(struct net_tap *tap, struct tap_pair *pair, bool enable)
+{
+	struct ifreq ifr = { .ifr_flags = (short)(enable ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE) };
+
+	if (!tap->multi_queue || pair->enabled == enable)
+		return 0;
+	if (ioctl(pair->fd, TUNSETQUEUE, &ifr) < 0)
+		return tap_error(tap, errno);
+	pair->enabled = enable;
+	return 0;
+}
+
+static int tap_set_pairs(struct net *net, unsigned pairs)
+{
+	struct net_tap *tap = to_tap(net);
+	int ret = 0;
+
+	for (unsigned i = 0; i < tap->pair_count && ret == 0; i++)
+		ret = tap_enable_pair(tap, &tap->pairs[i], i < pairs);
+	return ret;
+}
+
+static void tap_destroy(struct net *net)
+{
+	struct net_tap *tap = to_tap(net);
+
+	for (unsigned i = 0; i < tap->pair_count; i++) {
+		net_event_detach(&tap->pairs[i].event);
+		close(tap->pairs[i].fd);
+	}
+	free(tap);
+}
+
+static const struct net_ops tap_ops = {
+	.name = "tap",
+	.attach = tap_attach,
+	.detach = tap_detach,
+	.send = tap_send,
+	.receive = tap_receive,
+	.set_offload = tap_set_offload,
+	.set_pairs = tap_set_pairs,
+	.destroy = tap_destroy,
+};
+
+/* ---- opening ---- */
+
+static struct net_tap *tap_alloc(void)
+{
+	struct net_tap *tap = calloc(1, sizeof(*tap));
+
+	if (!tap) {
+		log_errno(ENOMEM, "set up a network interface");
+		return NULL;
+	}
+	tap->net.ops = &tap_ops;
+	tap->net.link_up = true;
+	return tap;
+}
+
+/* Header, byte order, O_NONBLOCK: all that a queue needs before frames go through it. */
+static int tap_setup_queue(const struct net_tap *tap, int fd)
+{
+	int hdr_len = NET_HDR_LEN;
+	int little_endian = 1;
+
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return log_errno(errno, "set up %s", tap->name);
+	if (tap->plain)
+		return 0;
+	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) < 0)
+		return log_errno(errno, "set the header length of %s", tap->name);
+	/* Kernels without this setting use the host's order, which is little-endian too. */
+	if (ioctl(fd, TUNSETVNETLE, &little_endian) < 0 && errno != EINVAL && errno != ENOTTY)
+		return log_errno(errno, "set the byte order of %s", tap->name);
+	return 0;
+}
+
+static void tap_probe_offloads(struct net_tap *tap)
+{
+	static const unsigned sets[] = { OFFLOADS_BASE | OFFLOADS_USO, OFFLOADS_BASE, TUN_F_CSUM };
+	int fd = tap->pairs[0].fd;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sets) && !tap->net.offloads && !tap->plain; i++) {
+		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)sets[i]) == 0)
+			tap->net.offloads = sets[i];
+	}
+	if (tap->net.offloads)
+		ioctl(fd, TUNSETOFFLOAD, 0ul);
+}
+
+/* True when one of the descriptors that DIR (a /proc/PID/fdinfo, closed here) shows is the tap. */
+static bool tap_is_open_in(DIR *dir, const char *needle)
+{
+	struct dirent *entry;
+	bool found = false;
+
+	while (!found && (entry = readdir(dir))) {
+		char text[512];
+		auto_close int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
+		ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		text[len > 0 ? len : 0] = '\0';
+		found = strstr(text, needle) != NULL;
+	}
+	closedir(dir);
+	return found;
+}
+
+/* The process that has the interface open, as far as /proc shows it; 0: none is seen. */
+static int tap_find_user(const char *name)
+{
+	char needle[IFNAMSIZ + 8];
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	int user = 0;
+
+	snprintf(needle, sizeof(needle), "iff:\t%s\n", name);
+	while (proc && !user && (entry = readdir(proc))) {
+		int pid = atoi(entry->d_name);
+		char path[32];
+		DIR *dir;
+
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo", pid);
+		dir = pid > 0 ? opendir(path) : NULL;
+		if (dir && tap_is_open_in(dir, needle))
+			user = pid;
+	}
+	if (proc)
+		closedir(proc);
+	return user;
+}
+
+static int tap_open_error(const struct net_tap *tap, int err, bool exists, unsigned pairs)
+{
+	int user;
+
+	switch (err) {
+	case EPERM:
+		if (exists)
+			return log_errno(err,
+					 "tap %s belongs to another user: ip tuntap add %s "
+					 "mode tap user $USER makes one for you",
+					 tap->name, tap->name);
+		return log_errno(err,
+				 "make tap %s: needs CAP_NET_ADMIN; or let root make it once: "
+				 "ip tuntap add %s mode tap user $USER",
+				 tap->name, tap->name);
+	case EBUSY:
+		user = tap_find_user(tap->name);
+		if (user > 0)
+			return log_errno(err, "tap %s is in use by process %d", tap->name, user);
+		return log_errno(err, "tap %s is in use by another process", tap->name);
+	case EINVAL:
+		if (exists && pairs > 1)
+			return log_errno(err,
+					 "tap %s is no tap with several queues: ip tuntap add "
+					 "%s mode tap multi_queue, or ask for queues=1",
+					 tap->name, tap->name);
+		return log_errno(err, "%s is not a tap interface", tap->name);
+	default:
+		return log_errno(err, "open tap %s", tap->name);
+	}
+}
+
+static int tap_open_device(void)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		return log_errno(errno, "open /dev/net/tun: modprobe tun loads the driver");
+	if (errno == EACCES || errno == EPERM)
+		return log_errno(errno,
+				 "open /dev/net/tun: chmod 0666 /dev/net/tun, or run as root");
+	return log_errno(errno, "open /dev/net/tun");
+}
+
+/* Makes FD one more queue of the interface. 0 or -errno, not logged. */
+static int tap_claim(struct net_tap *tap, int fd, int flags)
+{
+	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags) };
+
+	memcpy(ifr.ifr_name, tap->name, IFNAMSIZ);
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
+		return -errno;
+	/* A name with %d in it becomes a number. */
+	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ);
+	return 0;
+}
+
+static int tap_open_queues(struct net_tap *tap, unsigned pairs)
+{
+	bool exists = if_nametoindex(tap->name) != 0;
+	int flags = pairs > 1 ? IFF_MULTI_QUEUE : 0;
+	int ret = 0;
+
+	for (unsigned i = 0; i < pairs && ret == 0; i++) {
+		struct tap_pair *pair = &tap->pairs[i];
+
+		pair->fd = tap_open_device();
+		if (pair->fd < 0)
+			return pair->fd;
+		tap->pair_count++;
+		ret = tap_claim(tap, pair->fd, flags);
+		if (ret == -EINVAL && i == 0 && !flags) {
+			/* Made for several queues: one of them is enough. */
+			flags = IFF_MULTI_QUEUE;
+			ret = tap_claim(tap, pair->fd, flags);
+		}
+		if (ret < 0)
+			return tap_open_error(tap, -ret, exists, pairs);
+		pair->enabled = true;
+		ret = tap_setup_queue(tap, pair->fd);
+	}
+	tap->multi_queue = pairs > 1;
+	return ret;
+}
+
+/* Up, and how long its frames may be. */
+static int tap_bring_up(struct net_tap *tap)
+{
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { 0 };
+
+	if (fd < 0)
+		return log_errno(errno, "socket to set up %s", tap->name);
+	memcpy(ifr.ifr_name, tap->name, IFNAMSIZ);
+	if (ioctl(fd, SIOCGIFMTU, &ifr) == 0 && ifr.ifr_mtu >= 68 && ifr.ifr_mtu <= 65535)
+		tap->net.mtu = (uint16_t)ifr.ifr_mtu;
+	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		return log_errno(errno, "look at %s", tap->name);
+	if (ifr.ifr_flags & IFF_UP)
+		return 0;
+	ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		log_warn("%s is down and may not be brought up: ip link set %s up", tap->name,
+			 tap->name);
+	return 0;
+}
+
+int net_tap_create(struct net **out, const char *name, unsigned pairs)
+{
+	struct net_tap *tap;
+	int ret;
+
+	if (!*name || strlen(name) >= IFNAMSIZ)
+		return log_errno(EINVAL, "tap name '%s': 1 to %d characters", name, IFNAMSIZ - 1);
+	if (pairs < 1 || pairs > NET_PAIRS_MAX)
+		return log_errno(EINVAL, "tap %s: 1 to %d queues", name, NET_PAIRS_MAX);
+	tap = tap_alloc();
+	if (!tap)
+		return -ENOMEM;
+	memcpy(tap->name, name, strlen(name) + 1);
+	ret = tap_open_queues(tap, pairs);
+	if (ret == 0)
+		ret = tap_bring_up(tap);
+	if (ret < 0) {
+		tap_destroy(&tap->net);
+		return ret;
+	}
+	tap_probe_offloads(tap);
+	tap->net.pairs_max = pairs;
+	*out = &tap->net;
+	return 0;
+}
+
+int net_tap_create_from_fd(struct net **out, int fd)
+{
+	struct ifreq ifr = { 0 };
+	auto_close int own = fd;
+	struct net_tap *tap;
+	int ret;
+
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
+		return log_errno(errno == EBADF ? EBADF : EINVAL,
+				 "descriptor %d is not an open tap interface", fd);
+	if (!(ifr.ifr_flags & IFF_TAP) || !(ifr.ifr_flags & IFF_NO_PI))
+		return log_errno(EINVAL, "descriptor %d is interface %.*s, opened without %s", fd,
+				 IFNAMSIZ, ifr.ifr_name,
+				 ifr.ifr_flags & IFF_TAP ? "IFF_NO_PI" : "IFF_TAP");
+	tap = tap_alloc();
+	if (!tap)
+		return -ENOMEM;
+	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ - 1);
+	tap->plain = !(ifr.ifr_flags & IFF_VNET_HDR);
+	tap->pairs[0].fd = own;
+	tap->pairs[0].enabled = true;
+	tap->pair_count = 1;
+	tap->net.pairs_max = 1;
+	own = -1;
+	ret = fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? log_errno(errno, "set up %s", tap->name) : 0;
+	if (ret == 0)
+		ret = tap_setup_queue(tap, fd);
+	if (ret < 0) {
+		tap_destroy(&tap->net);
+		return ret;
+	}
+	/* In another network namespace it cannot be looked at; whoever passed it brought it up. */
+	if (if_nametoindex(tap->name))
+		ret = tap_bring_up(tap);
+	tap_probe_offloads(tap);
+	*out = &tap->net;
+	return 0;
+}

@@ -1,0 +1,516 @@
+/*
+ * virtio network device (virtio 1.2, section 5.1). Features: those of the back end's offloads, and
+ * MAC, STATUS, MTU, MRG_RXBUF, CTRL_VQ, CTRL_RX, CTRL_MAC_ADDR, CTRL_GUEST_OFFLOADS, MQ.
+ *
+ * Frames pass between guest memory and the back end without a copy and without being looked at: the
+ * guest's header is the back end's. Each pair of queues works on one loop; pairs share nothing but
+ * the config space and the back end. The control queue works on the first loop.
+ *
+ * Sending: chains are taken until the back end is full; then the last one is put back, and taken
+ * again when the back end has room. Receiving: virtio_net_rx.c.
+ */
+#include "devices/virtio/virtio_net.h"
+
+#include <assert.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+
+#include "devices/net/net_iov.h"
+#include "devices/virtio/virtio_net_rx.h"
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO	56
+#endif
+
+#define QUEUE_SIZE     256
+#define ETH_FRAME_MORE 18 /* Ethernet header and a VLAN tag */
+#define MTU_DEFAULT    1500
+#define CONTROL_LEN    64 /* of a command, as far as we look at it */
+
+static_assert(sizeof(struct virtio_net_hdr_v1) == NET_HDR_LEN, "one header everywhere");
+
+struct net_pair {
+	struct virtio_net *vnet;
+	bool receive_ready; /* frames may be waiting: no edge will tell of them */
+	bool send_blocked;  /* the back end tells when it has room */
+	uint32_t frame_max; /* longest frame to receive, with header */
+	struct virtio_net_rx rx;
+	struct virtio_net_stats stats; /* loop thread's */
+};
+
+struct virtio_net {
+	struct virtio_device dev;
+	struct net *net;
+	struct net_queue_user user;
+	unsigned pair_count;
+	unsigned attached_count;
+	struct net_pair *pairs;
+	struct virtio_net_config config; /* under the device's config lock */
+	uint16_t mtu;
+};
+
+static struct virtio_net *to_vnet(struct virtio_device *dev)
+{
+	return container_of(dev, struct virtio_net, dev);
+}
+
+static struct virtio_queue *receive_queue(struct virtio_net *vnet, unsigned pair)
+{
+	return &vnet->dev.queues[2 * pair];
+}
+
+static struct virtio_queue *send_queue(struct virtio_net *vnet, unsigned pair)
+{
+	return &vnet->dev.queues[2 * pair + 1];
+}
+
+/* Behind all pairs with MQ, behind the first without (5.1.2). */
+static unsigned control_index(struct virtio_net *vnet)
+{
+	return virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MQ) ? 2 * vnet->pair_count : 2;
+}
+
+/* Comes back to Q in the next round. */
+static void kick_again(const struct virtio_queue *q)
+{
+	static const uint64_t one = 1;
+
+	if (write(q->kick_fd, &one, sizeof(one)) < 0) {
+		/* Full: it is ringing. */
+	}
+}
+
+/* Only this thread writes; others may read. */
+static void count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+/* ---- offloads ---- */
+
+struct offload {
+	unsigned tun;	/* what the back end can do */
+	unsigned host;	/* feature: the guest may send so */
+	unsigned guest; /* feature: the guest receives so */
+};
+
+static const struct offload offloads[] = {
+	{ TUN_F_CSUM, VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM },
+	{ TUN_F_TSO4, VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4 },
+	{ TUN_F_TSO6, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6 },
+	{ TUN_F_TSO_ECN, VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_GUEST_ECN },
+	{ TUN_F_USO4, VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO4 },
+	{ TUN_F_USO6, VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO6 },
+};
+
+static uint64_t offload_features(unsigned tun_flags)
+{
+	uint64_t features = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offloads); i++) {
+		if (tun_flags & offloads[i].tun)
+			features |= 1ull << offloads[i].host | 1ull << offloads[i].guest;
+	}
+	return features;
+}
+
+/* What the guest said it can receive, as the back end's flags. */
+static unsigned guest_offloads(uint64_t features)
+{
+	unsigned tun_flags = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offloads); i++) {
+		if (features & 1ull << offloads[i].guest)
+			tun_flags |= offloads[i].tun;
+	}
+	/* Nothing comes in segments without checksum offload, and tun takes USO for both or none.
+	 */
+	if (!(tun_flags & TUN_F_CSUM))
+		return 0;
+	if ((tun_flags & (TUN_F_USO4 | TUN_F_USO6)) != (TUN_F_USO4 | TUN_F_USO6))
+		tun_flags &= ~(unsigned)(TUN_F_USO4 | TUN_F_USO6);
+	if (!(tun_flags & (TUN_F_TSO4 | TUN_F_TSO6)))
+		tun_flags &= ~(unsigned)TUN_F_TSO_ECN;
+	return tun_flags;
+}
+
+static uint32_t longest_frame(const struct virtio_net *vnet, unsigned tun_flags)
+{
+	if (tun_flags & ~(unsigned)TUN_F_CSUM)
+		return NET_FRAME_MAX;
+	return NET_HDR_LEN + ETH_FRAME_MORE + (vnet->mtu ? vnet->mtu : MTU_DEFAULT);
+}
+
+/* ---- sending ---- */
+
+static void send_kick(struct net_pair *pair, struct virtio_queue *q)
+{
+	struct virtio_net *vnet = pair->vnet;
+	struct iovec iov[VIRTQUEUE_SIZE_MAX];
+	struct virtqueue_chain chain;
+
+	if (pair->send_blocked)
+		return;
+	while (virtio_queue_pop(q, iov, ARRAY_SIZE(iov), &chain) > 0) {
+		int ret = -EMSGSIZE;
+
+		if (chain.readable_len > NET_HDR_LEN && chain.readable_len <= NET_FRAME_MAX)
+			ret = vnet->net->ops->send(vnet->net, q->index / 2u, iov,
+						   chain.readable_count);
+		if (ret == -EAGAIN) {
+			pair->send_blocked = true;
+			virtio_queue_unpop(q);
+			return;
+		}
+		if (ret < 0)
+			count(&pair->stats.send_dropped);
+		else
+			count(&pair->stats.sent);
+		virtio_queue_push(q, chain.head, 0);
+	}
+}
+
+static void on_writable(void *opaque, unsigned index)
+{
+	struct virtio_net *vnet = opaque;
+	struct net_pair *pair = &vnet->pairs[index];
+
+	pair->send_blocked = false;
+	send_kick(pair, send_queue(vnet, index));
+}
+
+/* ---- receiving ---- */
+
+static void receive(struct net_pair *pair, struct virtio_queue *q)
+{
+	struct virtio_net *vnet = pair->vnet;
+	bool mergeable = virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MRG_RXBUF);
+	unsigned budget = 2u * QUEUE_SIZE;
+
+	if (!q->running || q->stopping)
+		return; /* its start kicks */
+	for (; budget > 0; budget--) {
+		switch (virtio_net_rx_one(&pair->rx, q, vnet->net, q->index / 2u, pair->frame_max,
+					  mergeable)) {
+		case VIRTIO_NET_RX_FRAME:
+			count(&pair->stats.received);
+			break;
+		case VIRTIO_NET_RX_DROPPED:
+			count(&pair->stats.receive_dropped);
+			break;
+		case VIRTIO_NET_RX_EMPTY:
+			pair->receive_ready = false;
+			return;
+		case VIRTIO_NET_RX_STARVED:
+			return;
+		}
+	}
+	kick_again(q);
+}
+
+static void on_readable(void *opaque, unsigned index)
+{
+	struct virtio_net *vnet = opaque;
+	struct net_pair *pair = &vnet->pairs[index];
+
+	pair->receive_ready = true;
+	receive(pair, receive_queue(vnet, index));
+}
+
+static void on_link(void *opaque, bool up)
+{
+	struct virtio_net *vnet = opaque;
+
+	virtio_config_lock(&vnet->dev);
+	vnet->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
+	virtio_config_changed(&vnet->dev);
+	virtio_config_unlock(&vnet->dev);
+}
+
+/* ---- control queue (5.1.6.5) ---- */
+
+struct control_data {
+	const uint8_t *bytes;
+	size_t len; /* as far as it was copied */
+};
+
+static bool control_mac(struct virtio_net *vnet, uint8_t command, struct control_data data)
+{
+	switch (command) {
+	case VIRTIO_NET_CTRL_MAC_TABLE_SET:
+		return true; /* every frame is let through; the driver sorts them out */
+	case VIRTIO_NET_CTRL_MAC_ADDR_SET:
+		if (data.len != sizeof(vnet->config.mac))
+			return false;
+		virtio_config_lock(&vnet->dev);
+		memcpy(vnet->config.mac, data.bytes, sizeof(vnet->config.mac));
+		virtio_config_unlock(&vnet->dev);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool control_mq(struct virtio_net *vnet, uint8_t command, struct control_data data)
+{
+	uint16_t pairs;
+
+	if (command != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || data.len != sizeof(pairs) ||
+	    !virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MQ))
+		return false;
+	memcpy(&pairs, data.bytes, sizeof(pairs));
+	if (pairs < 1 || pairs > vnet->pair_count)
+		return false;
+	return vnet->net->ops->set_pairs(vnet->net, pairs) == 0;
+}
+
+static bool control_offloads(struct virtio_net *vnet, uint8_t command, struct control_data data)
+{
+	uint64_t wanted;
+
+	if (command != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || data.len != sizeof(wanted) ||
+	    !virtio_has_feature(&vnet->dev, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+		return false;
+	memcpy(&wanted, data.bytes, sizeof(wanted));
+	if (wanted & ~vnet->dev.features_acked)
+		return false;
+	/* frame_max stays that of the negotiated offloads, the longest there can be. */
+	return vnet->net->ops->set_offload(vnet->net, guest_offloads(wanted)) == 0;
+}
+
+static bool control_command(struct virtio_net *vnet, const struct virtio_net_ctrl_hdr *hdr,
+			    struct control_data data)
+{
+	switch (hdr->class) {
+	case VIRTIO_NET_CTRL_RX:
+		return hdr->cmd <= VIRTIO_NET_CTRL_RX_NOBCAST && data.len == 1;
+	case VIRTIO_NET_CTRL_MAC:
+		return control_mac(vnet, hdr->cmd, data);
+	case VIRTIO_NET_CTRL_MQ:
+		return control_mq(vnet, hdr->cmd, data);
+	case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
+		return control_offloads(vnet, hdr->cmd, data);
+	default:
+		return false;
+	}
+}
+
+static void control_kick(struct virtio_net *vnet, struct virtio_queue *q)
+{
+	struct iovec iov[VIRTQUEUE_SIZE_MAX];
+	struct virtqueue_chain chain;
+
+	while (virtio_queue_pop(q, iov, ARRAY_SIZE(iov), &chain) > 0) {
+		struct virtio_net_ctrl_hdr hdr;
+		uint8_t data[CONTROL_LEN];
+		uint8_t ack = VIRTIO_NET_ERR;
+		size_t len = net_iov_read(iov, chain.readable_count, 0, data, sizeof(data));
+
+		if (len >= sizeof(hdr)) {
+			struct control_data rest = { data + sizeof(hdr), len - sizeof(hdr) };
+
+			memcpy(&hdr, data, sizeof(hdr));
+			if (control_command(vnet, &hdr, rest))
+				ack = VIRTIO_NET_OK;
+		}
+		len = net_iov_write(iov + chain.readable_count, chain.writable_count, 0, &ack,
+				    sizeof(ack));
+		virtio_queue_push(q, chain.head, (uint32_t)len);
+	}
+}
+
+/* ---- the device ---- */
+
+static void vnet_queue_kick(struct virtio_queue *q)
+{
+	struct virtio_net *vnet = to_vnet(q->dev);
+	struct net_pair *pair;
+
+	if (q->index == control_index(vnet)) {
+		control_kick(vnet, q);
+		return;
+	}
+	if (q->index >= 2 * vnet->pair_count)
+		return; /* the control queue's place with MQ, which was not accepted */
+	pair = &vnet->pairs[q->index / 2u];
+	if (q->index & 1u)
+		send_kick(pair, q);
+	else if (pair->receive_ready)
+		receive(pair, q);
+	else
+		virtqueue_disable_notify(&q->vq); /* buffers matter when frames wait for them */
+}
+
+static void vnet_queue_stop(struct virtio_queue *q)
+{
+	struct virtio_net *vnet = to_vnet(q->dev);
+
+	if (q->index < 2 * vnet->pair_count && !(q->index & 1u))
+		virtio_net_rx_release(&vnet->pairs[q->index / 2u].rx, q);
+}
+
+static int vnet_activate(struct virtio_device *dev)
+{
+	struct virtio_net *vnet = to_vnet(dev);
+	unsigned tun_flags = guest_offloads(dev->features_acked);
+	int ret = vnet->net->ops->set_offload(vnet->net, tun_flags);
+
+	/* No queue runs yet: nobody reads this. */
+	for (unsigned i = 0; i < vnet->pair_count; i++)
+		vnet->pairs[i].frame_max = longest_frame(vnet, tun_flags);
+	return ret;
+}
+
+static void vnet_reset(struct virtio_device *dev)
+{
+	struct virtio_net *vnet = to_vnet(dev);
+
+	/* Failures were logged; the next driver sets both again. */
+	(void)!vnet->net->ops->set_pairs(vnet->net, 1);
+	(void)!vnet->net->ops->set_offload(vnet->net, 0);
+}
+
+static void vnet_config_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)
+{
+	memcpy(data, (const uint8_t *)&to_vnet(dev)->config + offset, len);
+}
+
+static const struct virtio_device_ops vnet_ops = {
+	.name = "virtio-net",
+	.device_id = VIRTIO_ID_NET,
+	.pci_class = 0x020000, /* Ethernet controller */
+	.config_len = sizeof(struct virtio_net_config),
+	.config_read = vnet_config_read,
+	.activate = vnet_activate,
+	.reset = vnet_reset,
+	.queue_kick = vnet_queue_kick,
+	.queue_stop = vnet_queue_stop,
+};
+
+/* ---- life ---- */
+
+static uint64_t vnet_features(const struct virtio_net *vnet)
+{
+	uint64_t features = offload_features(vnet->net->offloads) | 1ull << VIRTIO_NET_F_MAC |
+			    1ull << VIRTIO_NET_F_STATUS | 1ull << VIRTIO_NET_F_MRG_RXBUF |
+			    1ull << VIRTIO_NET_F_CTRL_VQ | 1ull << VIRTIO_NET_F_CTRL_RX |
+			    1ull << VIRTIO_NET_F_CTRL_MAC_ADDR;
+
+	if (vnet->net->offloads)
+		features |= 1ull << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
+	if (vnet->mtu)
+		features |= 1ull << VIRTIO_NET_F_MTU;
+	if (vnet->pair_count > 1)
+		features |= 1ull << VIRTIO_NET_F_MQ;
+	return features;
+}
+
+static int vnet_init_pairs(struct virtio_net *vnet, const struct virtio_net_options *options)
+{
+	vnet->pairs = calloc(vnet->pair_count, sizeof(*vnet->pairs));
+	if (!vnet->pairs)
+		return log_errno(ENOMEM, "virtio-net: allocate");
+	for (unsigned i = 0; i < vnet->pair_count; i++) {
+		struct loop *loop = options->loops[i % options->loop_count];
+
+		vnet->pairs[i].vnet = vnet;
+		vnet->pairs[i].receive_ready = true;
+		vnet->pairs[i].frame_max = longest_frame(vnet, 0);
+		receive_queue(vnet, i)->loop = loop;
+		send_queue(vnet, i)->loop = loop;
+		if (virtio_net_rx_init(&vnet->pairs[i].rx) < 0)
+			return log_errno(ENOMEM, "virtio-net: allocate");
+	}
+	return 0;
+}
+
+static int vnet_attach(struct virtio_net *vnet, const struct virtio_net_options *options)
+{
+	vnet->user = (struct net_queue_user){
+		.readable = on_readable, .writable = on_writable, .link = on_link, .opaque = vnet
+	};
+	for (unsigned i = 0; i < vnet->pair_count; i++) {
+		int ret = vnet->net->ops->attach(
+			vnet->net, i, options->loops[i % options->loop_count], &vnet->user);
+
+		if (ret < 0)
+			return ret;
+		vnet->attached_count++;
+	}
+	return vnet->net->ops->set_pairs(vnet->net, 1);
+}
+
+static void vnet_init_config(struct virtio_net *vnet, const struct virtio_net_options *options)
+{
+	memcpy(vnet->config.mac, options->mac, sizeof(vnet->config.mac));
+	vnet->config.status = vnet->net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
+	vnet->config.max_virtqueue_pairs = (uint16_t)vnet->pair_count;
+	vnet->config.mtu = vnet->mtu;
+}
+
+int virtio_net_create(struct virtio_net **out, const struct guest_mem *mem,
+		      const struct virtio_net_options *options)
+{
+	struct virtio_net *vnet;
+	int ret;
+
+	assert(options->pairs >= 1 && options->pairs <= options->net->pairs_max);
+	vnet = calloc(1, sizeof(*vnet));
+	if (!vnet)
+		return log_errno(ENOMEM, "virtio-net: allocate");
+	vnet->net = options->net;
+	vnet->pair_count = options->pairs;
+	vnet->mtu = options->mtu ? options->mtu : options->net->mtu;
+	ret = virtio_device_init(&vnet->dev, &vnet_ops, mem, options->loops[0], vnet_features(vnet),
+				 (uint16_t)(2 * vnet->pair_count + 1), QUEUE_SIZE);
+	if (ret == 0) {
+		vnet_init_config(vnet, options);
+		ret = vnet_init_pairs(vnet, options);
+	}
+	if (ret == 0)
+		ret = vnet_attach(vnet, options);
+	if (ret < 0) {
+		virtio_net_destroy(vnet);
+		return ret;
+	}
+	*out = vnet;
+	return 0;
+}
+
+void virtio_net_destroy(struct virtio_net *vnet)
+{
+	if (!vnet)
+		return;
+	virtio_device_fini(&vnet->dev);
+	for (unsigned i = 0; i < vnet->attached_count; i++)
+		vnet->net->ops->detach(vnet->net, i);
+	for (unsigned i = 0; vnet->pairs && i < vnet->pair_count; i++)
+		virtio_net_rx_fini(&vnet->pairs[i].rx);
+	free(vnet->pairs);
+	free(vnet);
+}
+
+struct virtio_device *virtio_net_device(struct virtio_net *vnet)
+{
+	return &vnet->dev;
+}
+
+void virtio_net_get_stats(const struct virtio_net *vnet, struct virtio_net_stats *stats)
+{
+	*stats = (struct virtio_net_stats){ 0 };
+	for (unsigned i = 0; i < vnet->pair_count; i++) {
+		const struct virtio_net_stats *pair = &vnet->pairs[i].stats;
+
+		stats->sent += __atomic_load_n(&pair->sent, __ATOMIC_RELAXED);
+		stats->received += __atomic_load_n(&pair->received, __ATOMIC_RELAXED);
+		stats->send_dropped += __atomic_load_n(&pair->send_dropped, __ATOMIC_RELAXED);
+		stats->receive_dropped += __atomic_load_n(&pair->receive_dropped, __ATOMIC_RELAXED);
+	}
+}

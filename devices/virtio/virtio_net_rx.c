@@ -1,0 +1,207 @@
+/*
+ * Receive path of virtio_net (virtio 1.2, sections 5.1.6.3 and 5.1.6.4). On the pair's loop.
+ *
+ * Chains are held from one frame to the next until they are used, so that a small frame does not
+ * cost taking, and putting back, the buffers of the largest one. The ring's order is kept.
+ *
+ * With mergeable buffers a frame is read into whatever chains there are and, should they be too
+ * small, into a buffer of ours behind them: nothing is lost for want of a look at its length first.
+ * It then waits until the driver has given enough; without mergeable buffers it is dropped.
+ */
+#include "devices/virtio/virtio_net_rx.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "devices/net/net_iov.h"
+
+/* Offset of num_buffers in struct virtio_net_hdr_v1. */
+#define HDR_NUM_BUFFERS 10
+
+int virtio_net_rx_init(struct virtio_net_rx *rx)
+{
+	*rx = (struct virtio_net_rx){ .pending = malloc(NET_FRAME_MAX) };
+	return rx->pending ? 0 : -ENOMEM;
+}
+
+void virtio_net_rx_fini(struct virtio_net_rx *rx)
+{
+	free(rx->pending);
+	rx->pending = NULL;
+}
+
+/* Moves what is held to the arrays' start when the end has no room for another chain. */
+static void rx_compact(struct virtio_net_rx *rx)
+{
+	unsigned chains = rx->chain_end - rx->chain_start;
+	unsigned parts = rx->part_end - rx->part_start;
+
+	if (rx->chain_end < VIRTIO_NET_RX_CHAINS &&
+	    VIRTIO_NET_RX_PARTS - rx->part_end >= VIRTQUEUE_SIZE_MAX)
+		return;
+	memmove(rx->chains, rx->chains + rx->chain_start, chains * sizeof(*rx->chains));
+	memmove(rx->parts, rx->parts + rx->part_start, parts * sizeof(*rx->parts));
+	rx->chain_start = 0;
+	rx->chain_end = chains;
+	rx->part_start = 0;
+	rx->part_end = parts;
+}
+
+/* Takes one more chain. False when there is none, or no room to hold it. */
+static bool rx_take(struct virtio_net_rx *rx, struct virtio_queue *q)
+{
+	struct virtqueue_chain chain;
+	struct iovec *parts;
+
+	rx_compact(rx);
+	if (rx->chain_end == VIRTIO_NET_RX_CHAINS ||
+	    VIRTIO_NET_RX_PARTS - rx->part_end < VIRTQUEUE_SIZE_MAX)
+		return false;
+	parts = rx->parts + rx->part_end;
+	if (virtio_queue_pop(q, parts, VIRTQUEUE_SIZE_MAX, &chain) <= 0)
+		return false;
+	/* What is for reading has no business here and is not written to. */
+	memmove(parts, parts + chain.readable_count, chain.writable_count * sizeof(*parts));
+	if (chain.writable_len > UINT32_MAX)
+		chain.writable_len = UINT32_MAX;
+	rx->chains[rx->chain_end++] = (struct virtio_net_rx_chain){
+		.head = chain.head,
+		.part_count = chain.writable_count,
+		.len = (uint32_t)chain.writable_len,
+	};
+	rx->part_end += chain.writable_count;
+	rx->len += chain.writable_len;
+	return true;
+}
+
+static void rx_drop_first(struct virtio_net_rx *rx)
+{
+	const struct virtio_net_rx_chain *chain = &rx->chains[rx->chain_start++];
+
+	rx->part_start += chain->part_count;
+	rx->len -= chain->len;
+}
+
+/* A driver's buffer must hold a header at least, or it is given back empty. */
+static void rx_skip_useless(struct virtio_net_rx *rx, struct virtio_queue *q)
+{
+	while (rx->chain_start < rx->chain_end && rx->chains[rx->chain_start].len < NET_HDR_LEN) {
+		virtio_queue_push(q, rx->chains[rx->chain_start].head, 0);
+		rx_drop_first(rx);
+	}
+}
+
+/* Holds enough for a frame of WANT bytes if the ring has it. */
+static void rx_gather(struct virtio_net_rx *rx, struct virtio_queue *q, uint32_t want,
+		      bool mergeable)
+{
+	rx_skip_useless(rx, q);
+	while (rx->chain_start == rx->chain_end || (mergeable && rx->len < want)) {
+		if (!rx_take(rx, q))
+			return;
+		rx_skip_useless(rx, q);
+	}
+}
+
+/* Tells the driver about LEN bytes that lie in the first chains. */
+static void rx_deliver(struct virtio_net_rx *rx, struct virtio_queue *q, uint64_t len)
+{
+	const struct iovec *parts = rx->parts + rx->part_start;
+	unsigned part_count = rx->part_end - rx->part_start;
+	uint64_t left = len;
+	uint16_t count = 0;
+	unsigned at = rx->chain_start;
+
+	while (left > 0) {
+		left -= rx->chains[at].len < left ? rx->chains[at].len : left;
+		at++;
+		count++;
+	}
+	/* Little-endian, as the host is. */
+	net_iov_write(parts, part_count, HDR_NUM_BUFFERS, &count, sizeof(count));
+	for (left = len; count > 0; count--) {
+		const struct virtio_net_rx_chain *chain = &rx->chains[rx->chain_start];
+		uint32_t used = chain->len < left ? chain->len : (uint32_t)left;
+
+		virtio_queue_push(q, chain->head, used);
+		left -= used;
+		rx_drop_first(rx);
+	}
+}
+
+static enum virtio_net_rx_result rx_deliver_pending(struct virtio_net_rx *rx,
+						    struct virtio_queue *q)
+{
+	rx_gather(rx, q, rx->pending_len, true);
+	if (rx->len < rx->pending_len) {
+		/* With every buffer that can be had at once it is still too long. */
+		if (rx->chain_end - rx->chain_start < q->vq.size &&
+		    VIRTIO_NET_RX_PARTS - rx->part_end >= VIRTQUEUE_SIZE_MAX)
+			return VIRTIO_NET_RX_STARVED;
+		rx->pending_len = 0;
+		return VIRTIO_NET_RX_DROPPED;
+	}
+	net_iov_write(rx->parts + rx->part_start, rx->part_end - rx->part_start, 0, rx->pending,
+		      rx->pending_len);
+	rx_deliver(rx, q, rx->pending_len);
+	rx->pending_len = 0;
+	return VIRTIO_NET_RX_FRAME;
+}
+
+/* The frame went beyond the chains: all of it moves to the buffer of ours. */
+static enum virtio_net_rx_result rx_keep(struct virtio_net_rx *rx, uint64_t held_len,
+					 uint64_t frame_len)
+{
+	net_iov_read(rx->parts + rx->part_start, rx->part_end - rx->part_start, 0, rx->pending,
+		     held_len);
+	rx->pending_len = (uint32_t)frame_len;
+	return VIRTIO_NET_RX_STARVED;
+}
+
+enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct virtio_queue *q,
+					    struct net *net, unsigned pair, uint32_t frame_max,
+					    bool mergeable)
+{
+	struct iovec *parts;
+	unsigned part_count;
+	uint64_t room;
+	int64_t len;
+
+	assert(frame_max <= NET_FRAME_MAX);
+	if (rx->pending_len > 0)
+		return rx_deliver_pending(rx, q);
+	rx_gather(rx, q, frame_max, mergeable);
+	if (rx->chain_start == rx->chain_end)
+		return VIRTIO_NET_RX_STARVED;
+	parts = rx->parts + rx->part_start;
+	part_count =
+		mergeable ? rx->part_end - rx->part_start : rx->chains[rx->chain_start].part_count;
+	room = mergeable ? rx->len : rx->chains[rx->chain_start].len;
+	if (mergeable && room < frame_max) {
+		/* Behind the last part, where the next chain's would be. */
+		parts[part_count++] = (struct iovec){ .iov_base = rx->pending + room,
+						      .iov_len = frame_max - room };
+	}
+	len = net->ops->receive(net, pair, parts, part_count);
+	if (len < 0)
+		return VIRTIO_NET_RX_EMPTY;
+	if (len < NET_HDR_LEN)
+		return VIRTIO_NET_RX_DROPPED;
+	if ((uint64_t)len > room)
+		return rx_keep(rx, room, (uint64_t)len);
+	rx_deliver(rx, q, (uint64_t)len);
+	return VIRTIO_NET_RX_FRAME;
+}
+
+void virtio_net_rx_release(struct virtio_net_rx *rx, struct virtio_queue *q)
+{
+	for (; rx->chain_start < rx->chain_end; rx->chain_start++)
+		virtio_queue_push(q, rx->chains[rx->chain_start].head, 0);
+	rx->chain_start = 0;
+	rx->chain_end = 0;
+	rx->part_start = 0;
+	rx->part_end = 0;
+	rx->len = 0;
+	rx->pending_len = 0;
+}
