@@ -73,6 +73,7 @@ devices_SRC := \
 	devices/block/file_lock.c \
 	devices/block/block_file.c \
 	devices/block/block_raw.c \
+	devices/block/block_overlay.c \
 	devices/virtio/blk_request.c \
 	devices/virtio/virtio_blk.c \
 	devices/serial.c \

@@ -64,15 +64,7 @@ static void finish(struct block_request *req, int result)
 static void transfer_done(struct file_io *io, int result)
 {
 	struct block_request *req = container_of(io, struct block_request, io);
-	const struct block_raw *raw = to_raw(req->block);
 
-	if (result == -EINVAL && io->fd != raw->file.plain_fd && raw->file.direct) {
-		/* Memory that O_DIRECT does not take: this one goes through the page cache. */
-		io->fd = raw->file.plain_fd;
-		result = file_io_start(io);
-		if (result == 0)
-			return;
-	}
 	/* What remains, for when it must be submitted again. */
 	req->iov = io->iov;
 	req->iov_count = io->iov_count;
@@ -139,11 +131,13 @@ static void fallocate_done(struct loop_op *op, int64_t result)
 
 static int start_transfer(struct block_request *req)
 {
+	const struct block_file *file = &to_raw(req->block)->file;
 	struct file_io *io = &req->io;
 
 	io->done = transfer_done;
 	io->loop = req->loop;
-	io->fd = to_raw(req->block)->file.fd;
+	io->fd = file->fd;
+	io->plain_fd = file->direct ? file->plain_fd : -1;
 	io->write = req->op == BLOCK_WRITE;
 	io->iov = req->iov;
 	io->iov_count = req->iov_count;
@@ -160,6 +154,7 @@ static int start_zeroes(struct block_request *req)
 	io->done = zeroes_written;
 	io->loop = req->loop;
 	io->fd = raw->file.fd;
+	io->plain_fd = raw->file.direct ? raw->file.plain_fd : -1;
 	io->write = true;
 	io->offset = req->offset;
 	io->len = req->len < ZEROES_LEN ? req->len : ZEROES_LEN;

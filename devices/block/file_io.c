@@ -78,6 +78,11 @@ static void transfer_done(struct loop_op *op, int64_t result)
 	} else if (result == 0) {
 		/* The file ends here: it was made shorter underneath. */
 		ret = -EIO;
+	} else if (result == -EINVAL && io->plain_fd >= 0 && io->fd != io->plain_fd) {
+		io->fd = io->plain_fd;
+		ret = issue(io);
+		if (ret == 0)
+			return;
 	} else if ((result == -EINTR || result == -EAGAIN) && io->retries++ < RETRIES_MAX) {
 		ret = issue(io);
 		if (ret == 0)

@@ -20,6 +20,7 @@ struct file_io {
 	void (*done)(struct file_io *io, int result);
 	struct loop *loop;
 	int fd;
+	int plain_fd; /* the same file for memory that O_DIRECT refuses on FD; -1: none */
 	bool write;
 	/* IOV covers LEN bytes or more; what is done is taken off its front, in place. */
 	struct iovec *iov;
