@@ -309,9 +309,9 @@ static int above_standard(int fd)
 static int passt_start(struct net_passt *passt, const struct net_passt_publish *publish,
 		       unsigned publish_count)
 {
+	char mtu[8], socket_fd[8];
 	char *argv[ARGS_MAX] = { "passt", "-f", "-q", "-m", mtu, "-F", socket_fd };
 	char specs[NET_PASST_PUBLISH_MAX][SPEC_LEN];
-	char mtu[8], socket_fd[8];
 	unsigned argc = 7;
 	int sockets[2], said[2];
 	int ret;
