@@ -18,19 +18,10 @@
 #include "devices/pvpanic.h"
 #include "devices/rtc.h"
 #include "devices/serial.h"
-#if __has_include("devices/virtio/virtio_blk.h")
-#define HAVE_blk
 #include "devices/virtio/virtio_blk.h"
-#endif
-#if __has_include("devices/virtio/virtio_console.h")
-#define HAVE_console
 #include "devices/virtio/virtio_console.h"
-#endif
 #include "devices/virtio/virtio_mmio.h"
-#if __has_include("devices/virtio/virtio_net.h")
-#define HAVE_net
 #include "devices/virtio/virtio_net.h"
-#endif
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
 #include "vmm/log.h"
@@ -226,33 +217,26 @@ static int machine_attach(struct machine *m, void *owner, void (*destroy)(void *
 	return ret;
 }
 
-#ifdef HAVE_console
 static void destroy_console(void *owner)
 {
 	virtio_console_destroy(owner);
 }
-#endif
 
-#ifdef HAVE_blk
 static void destroy_blk(void *owner)
 {
 	virtio_blk_destroy(owner);
 }
-#endif
 
-#ifdef HAVE_net
 static void destroy_net(void *owner)
 {
 	virtio_net_destroy(owner);
 }
-#endif
 
 static void destroy_rng(void *owner)
 {
 	virtio_rng_destroy(owner);
 }
 
-#ifdef HAVE_console
 static int machine_add_console(struct machine *m)
 {
 	struct virtio_console *console;
@@ -266,9 +250,7 @@ static int machine_add_console(struct machine *m)
 		       : machine_attach(m, console, destroy_console,
 					virtio_console_device(console));
 }
-#endif
 
-#ifdef HAVE_blk
 static int machine_add_disk(struct machine *m, unsigned index)
 {
 	const struct config_disk *disk = &m->config->disks[index];
@@ -279,22 +261,26 @@ static int machine_add_disk(struct machine *m, unsigned index)
 
 	return ret < 0 ? ret : machine_attach(m, blk, destroy_blk, virtio_blk_device(blk));
 }
-#endif
 
-#ifdef HAVE_net
 static int machine_add_net(struct machine *m, unsigned index)
 {
 	const struct config_net *config = &m->config->nets[index];
+	struct virtio_net_options options = {
+		.net = m->host->nets[index],
+		.mtu = config->mtu,
+		.pairs = config->queues,
+		.loops = m->io->loops,
+		.loop_count = m->io->loop_count,
+	};
 	struct virtio_net *net;
 	int ret;
 
-	if (!m->host->nets[index])
+	if (!options.net)
 		return 0;
-	ret = virtio_net_create(&net, m->host->nets[index], &m->vm.mem, m->io->loops,
-				m->io->loop_count, config->queues, config->mac, config->mtu);
+	memcpy(options.mac, config->mac, sizeof(options.mac));
+	ret = virtio_net_create(&net, &m->vm.mem, &options);
 	return ret < 0 ? ret : machine_attach(m, net, destroy_net, virtio_net_device(net));
 }
-#endif
 
 static int machine_add_rng(struct machine *m)
 {
@@ -306,19 +292,12 @@ static int machine_add_rng(struct machine *m)
 
 static int machine_build_virtio(struct machine *m)
 {
-	int ret = 0;
+	int ret = machine_add_console(m);
 
-#ifdef HAVE_console
-	ret = machine_add_console(m);
-#endif
-#ifdef HAVE_blk
 	for (unsigned i = 0; ret == 0 && i < m->config->disk_count; i++)
 		ret = machine_add_disk(m, i);
-#endif
-#ifdef HAVE_net
 	for (unsigned i = 0; ret == 0 && i < m->config->net_count; i++)
 		ret = machine_add_net(m, i);
-#endif
 	if (ret == 0 && m->virtio_count)
 		ret = machine_add_rng(m); /* a machine without any device stays without PCI */
 	return ret;

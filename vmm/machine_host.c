@@ -8,12 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#if 0
 #include "devices/block/block_overlay.h"
 #include "devices/block/block_raw.h"
+#include "devices/net/net_passt.h"
 #include "devices/net/net_tap.h"
-#include "devices/net/net_user.h"
-#endif
 #include "vmm/log.h"
 
 static int host_open_console(struct machine_host *host)
@@ -41,11 +39,61 @@ static int host_open_console(struct machine_host *host)
 	return ret < 0 ? ret : char_hub_attach(host->console, host->io->main_loop);
 }
 
+static int host_open_disk(struct machine_host *host, unsigned index)
+{
+	const struct config_disk *disk = &host->config->disks[index];
+	struct block_options options = {
+		.path = disk->path,
+		.read_only = disk->read_only,
+		.direct = disk->direct,
+	};
+
+	if (disk->overlay)
+		return block_overlay_create(&host->disks[index], &options);
+	return block_raw_create(&host->disks[index], &options);
+}
+
+static int host_open_user_net(struct machine_host *host, unsigned index)
+{
+	const struct config *config = host->config;
+	struct net_passt_publish publish[CONFIG_PUBLISH_MAX];
+
+	for (unsigned i = 0; i < config->publish_count; i++)
+		publish[i] = (struct net_passt_publish){
+			.host_addr = config->publish[i].host_addr,
+			.host_port = config->publish[i].host_port,
+			.guest_port = config->publish[i].guest_port,
+			.udp = config->publish[i].udp,
+		};
+	return net_passt_create(&host->nets[index], config->nets[index].mtu, publish,
+				config->publish_count);
+}
+
+static int host_open_net(struct machine_host *host, unsigned index)
+{
+	const struct config_net *net = &host->config->nets[index];
+
+	switch (net->kind) {
+	case CONFIG_NET_TAP:
+		return net_tap_create(&host->nets[index], net->tap, net->queues);
+	case CONFIG_NET_FD:
+		return net_tap_create_from_fd(&host->nets[index], net->fd);
+	case CONFIG_NET_USER:
+		return host_open_user_net(host, index);
+	case CONFIG_NET_NONE:
+		break;
+	}
+	return 0;
+}
+
 static int host_open(struct machine_host *host)
 {
 	int ret = host_open_console(host);
 
-	(void)host;
+	for (unsigned i = 0; ret == 0 && i < host->config->disk_count; i++)
+		ret = host_open_disk(host, i);
+	for (unsigned i = 0; ret == 0 && i < host->config->net_count; i++)
+		ret = host_open_net(host, i);
 	return ret;
 }
 
