@@ -149,14 +149,15 @@ static enum virtio_net_rx_result rx_deliver_pending(struct virtio_net_rx *rx,
 	return VIRTIO_NET_RX_FRAME;
 }
 
-/* The frame went beyond the chains: all of it moves to the buffer of ours. */
-static enum virtio_net_rx_result rx_keep(struct virtio_net_rx *rx, uint64_t held_len,
-					 uint64_t frame_len)
+/* The frame went beyond the chains, which held the first HELD_LEN bytes: all of it moves to the
+ * buffer of ours. */
+static enum virtio_net_rx_result rx_keep(struct virtio_net_rx *rx, struct virtio_queue *q,
+					 uint64_t held_len, uint64_t frame_len)
 {
 	net_iov_read(rx->parts + rx->part_start, rx->part_end - rx->part_start, 0, rx->pending,
 		     held_len);
 	rx->pending_len = (uint32_t)frame_len;
-	return VIRTIO_NET_RX_STARVED;
+	return rx_deliver_pending(rx, q);
 }
 
 enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct virtio_queue *q,
@@ -189,7 +190,7 @@ enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct vir
 	if (len < NET_HDR_LEN)
 		return VIRTIO_NET_RX_DROPPED;
 	if ((uint64_t)len > room)
-		return rx_keep(rx, room, (uint64_t)len);
+		return rx_keep(rx, q, room, (uint64_t)len);
 	rx_deliver(rx, q, (uint64_t)len);
 	return VIRTIO_NET_RX_FRAME;
 }
