@@ -223,8 +223,8 @@ static void dsdt_reads_back_with_this_boards_addresses_and_interrupts(void **sta
 		"OperationRegion (EREG, SystemIO, 0x0604, One)",
 		"Notify (\\_SB.PWRB, 0x80)",
 		"0x00000005, }",
-		"0xC0000000, // Range Minimum 0xDFFFFFFF, // Range Maximum 0x00000000, // "
-		"Translation Offset 0x20000000, // Length",
+		"0xC0000000, // Range Minimum 0xDFFFFFFF, // Range Maximum",
+		"0x20000000, // Length",
 		"0x0000, // Range Maximum 0x0000, // Translation Offset 0x0001, // Length",
 		"0xE0000000, // Address Base 0x00100000, // Address Length",
 		"Device (VM00)",
