@@ -150,10 +150,10 @@ static int open_kernel(struct kernel_config *config, const char *path, bool want
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	config->problem = "is not a regular file";
+	config->problem = "not a regular file";
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	config->problem = "is empty";
+	config->problem = "empty";
 	if (st.st_size == 0)
 		return -EINVAL;
 	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

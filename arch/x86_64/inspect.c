@@ -4,6 +4,7 @@
  */
 #include "arch/inspect.h"
 
+#include <elf.h>
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "arch/x86_64/bzimage.h"
 #include "arch/x86_64/elf.h"
+#include "arch/x86_64/identify.h"
 #include "arch/x86_64/unpack.h"
 
 /* No Linux kernel is larger; a forged size must not fill memory. */
@@ -52,9 +54,13 @@ int arch_inspect_kernel(const uint8_t *data, size_t len, struct arch_inspection 
 
 	*out = (struct arch_inspection){ 0 };
 	if (!bzimage_detect(data, len)) {
+		if (len < SELFMAG || memcmp(data, ELFMAG, SELFMAG) != 0) {
+			out->problem = identify_file(data, len);
+			return -ENOEXEC;
+		}
 		ret = elf_parse(data, len, &elf, &out->problem);
 		if (ret == 0 && elf.segments[0].gpa < KERNEL_GPA_MIN) {
-			out->problem = "is a program, not a kernel";
+			out->problem = "a program, not a kernel";
 			ret = -ENOEXEC;
 		}
 		return ret;

@@ -73,6 +73,7 @@ fio                 # disk load
 ethtool             # offloads, checked
 strace              # system calls, counted
 socat               # pseudo terminals and sockets
+jq                  # JSON output, looked into
 procps              # processes, looked for afterwards
 "
 

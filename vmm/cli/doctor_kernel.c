@@ -7,61 +7,79 @@
 #include "vmm/cli/doctor.h"
 #include "vmm/kernel_config.h"
 
+enum need_kind {
+	WISHED, /* without it something is missed, but it boots */
+	REQUIRED,
+	TRANSPORT, /* required where the other one is not there */
+};
+
 /*
  * One row a feature; it works when every option of it is set. Options that only name a menu are
  * there because the others cannot be chosen without them.
  */
 static const struct kernel_need {
 	const char *id;
-	const char *feature;
-	bool required; /* else something is missed, but it boots */
+	enum need_kind kind;
 	bool built_in; /* a module comes too late */
+	const char *feature;
 	const char *options[8];
 } needs[] = {
-	{ "kernel.64bit", "64-bit", true, true, { "64BIT" } },
-	{ "kernel.acpi", "ACPI: CPUs, interrupts, power off and reset", true, true, { "ACPI" } },
+	{ "kernel.64bit", REQUIRED, true, "64-bit", { "64BIT" } },
+	{ "kernel.acpi",
+	  REQUIRED,
+	  true,
+	  "ACPI: CPUs, interrupts, power off and reset",
+	  { "ACPI" } },
 	{ "kernel.pci",
+	  TRANSPORT,
+	  true,
 	  "PCI, the default transport",
-	  true,
-	  true,
 	  { "PCI", "PCI_MSI", "PCI_MMCONFIG" } },
-	{ "kernel.virtio-pci", "virtio over PCI", true, false, { "VIRTIO_MENU", "VIRTIO_PCI" } },
-	{ "kernel.blk", "disks", true, false, { "BLOCK", "BLK_DEV", "VIRTIO_BLK" } },
-	{ "kernel.console", "the console hvc0", true, false, { "TTY", "VIRTIO_CONSOLE" } },
-	{ "kernel.net", "network cards", false, false, { "NETDEVICES", "NET_CORE", "VIRTIO_NET" } },
-	{ "kernel.initrd", "--initrd", false, true, { "BLK_DEV_INITRD" } },
-	{ "kernel.earlycon",
-	  "messages before hvc0 is up, --console serial",
+	{ "kernel.virtio-pci",
+	  TRANSPORT,
 	  false,
+	  "virtio over PCI",
+	  { "VIRTIO_MENU", "VIRTIO_PCI" } },
+	{ "kernel.blk", REQUIRED, false, "disks", { "BLOCK", "BLK_DEV", "VIRTIO_BLK" } },
+	{ "kernel.console", REQUIRED, false, "the console hvc0", { "TTY", "VIRTIO_CONSOLE" } },
+	{ "kernel.net",
+	  WISHED,
+	  false,
+	  "network cards",
+	  { "NETDEVICES", "NET_CORE", "VIRTIO_NET" } },
+	{ "kernel.initrd", WISHED, true, "--initrd", { "BLK_DEV_INITRD" } },
+	{ "kernel.earlycon",
+	  WISHED,
 	  true,
+	  "messages before hvc0 is up, --console serial",
 	  { "SERIAL_8250", "SERIAL_8250_CONSOLE", "SERIAL_EARLYCON" } },
 	{ "kernel.devtmpfs",
-	  "/dev filled by the kernel",
-	  false,
+	  WISHED,
 	  true,
+	  "/dev filled by the kernel",
 	  { "DEVTMPFS", "DEVTMPFS_MOUNT" } },
 	{ "kernel.button",
+	  WISHED,
+	  false,
 	  "the power button: SIGTERM switches the guest off",
-	  false,
-	  false,
 	  { "INPUT", "INPUT_EVDEV", "ACPI_BUTTON" } },
 	{ "kernel.pvpanic",
+	  WISHED,
+	  false,
 	  "telling of a panic at once",
-	  false,
-	  false,
 	  { "PVPANIC", "PVPANIC_MMIO" } },
 	{ "kernel.kvmclock",
-	  "knowing that it runs on KVM",
-	  false,
+	  WISHED,
 	  true,
+	  "knowing that it runs on KVM",
 	  { "HYPERVISOR_GUEST", "PARAVIRT", "KVM_GUEST" } },
 	{ "kernel.rng",
+	  WISHED,
+	  false,
 	  "entropy from the host",
-	  false,
-	  false,
 	  { "HW_RANDOM", "HW_RANDOM_VIRTIO" } },
-	{ "kernel.mmio", "--transport mmio", false, false, { "VIRTIO_MMIO" } },
-	{ "kernel.ip", "--net ...,ip=", false, true, { "IP_PNP", "IP_PNP_DHCP" } },
+	{ "kernel.mmio", WISHED, false, "--transport mmio", { "VIRTIO_MMIO" } },
+	{ "kernel.ip", WISHED, true, "--net ...,ip=", { "IP_PNP", "IP_PNP_DHCP" } },
 };
 
 /* Lists what OPTIONS lack in CONFIG into TEXT; *IS_MODULE is set when one is a module. */
@@ -108,6 +126,7 @@ static void check_need(struct doctor_report *report, const struct kernel_config 
 {
 	char missing[160];
 	bool is_module;
+	bool required;
 
 	find_missing(config, need, missing, sizeof(missing), &is_module);
 	if (!missing[0] && is_module) {
@@ -121,7 +140,9 @@ static void check_need(struct doctor_report *report, const struct kernel_config 
 		doctor_add(report, need->id, DOCTOR_OK, "kernel: %s", need->feature);
 		return;
 	}
-	doctor_add(report, need->id, need->required ? DOCTOR_FAIL : DOCTOR_WARN,
+	required = need->kind == REQUIRED ||
+		   (need->kind == TRANSPORT && kernel_config_get(config, "VIRTIO_MMIO") == 'n');
+	doctor_add(report, need->id, required ? DOCTOR_FAIL : DOCTOR_WARN,
 		   "kernel: lacks %s for %s", missing, need->feature);
 	add_fragment(report, config, need);
 }
@@ -135,7 +156,7 @@ static void add_load_failure(struct doctor_report *report, const struct kernel_c
 			   kernel, found->version[0] ? " " : "", found->version);
 		doctor_cure(report, "name it with --kernel-config FILE");
 	} else if (found->problem && (err == -ENOEXEC || err == -EINVAL)) {
-		doctor_add(report, "kernel.file", DOCTOR_FAIL, "%s %s", kernel, found->problem);
+		doctor_add(report, "kernel.file", DOCTOR_FAIL, "%s: %s", kernel, found->problem);
 		doctor_cure(report, "name a bzImage or vmlinux");
 	} else if (err == -ENODATA) {
 		doctor_add(report, "kernel.config", DOCTOR_FAIL, "%s holds no CONFIG_ lines",
@@ -156,11 +177,8 @@ void doctor_check_kernel(struct doctor_report *report, const char *kernel, const
 	if (ret < 0) {
 		add_load_failure(report, &found, ret, kernel, config);
 	} else {
-		doctor_add(report, "kernel.config", DOCTOR_OK, "kernel %s, configuration from %s",
-			   found.version[0] ? found.version
-			   : kernel	    ? kernel
-					    : "unknown",
-			   found.found);
+		doctor_add(report, "kernel.config", DOCTOR_OK, "kernel configuration%s%s from %s",
+			   found.version[0] ? " of " : "", found.version, found.found);
 		for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
 			check_need(report, &found, &needs[i]);
 	}
