@@ -124,6 +124,9 @@ static int payload_unpack(const struct loader *l, uint8_t *dst, uint64_t dst_len
 	case -ENOTSUP:
 		*why = "its compression is unknown";
 		break;
+	case -ELIBACC:
+		*why = "the library for its compression is not installed";
+		break;
 	case -ENOMEM:
 		*why = "no memory to unpack it";
 		break;

@@ -5,18 +5,22 @@
  *
  * All formats are decoded in one call into the final place where the library can do that: no
  * window is kept beside the output.
+ *
+ * The libraries are opened when a payload needs one and closed again. Linked in the usual way, all
+ * six would be mapped and relocated at every start, for a machine that needs one of them or none.
  */
 #include "arch/x86_64/unpack.h"
 
+#include <dlfcn.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include <bzlib.h>
+#include <libdeflate.h>
 #include <lz4.h>
 #include <lzma.h>
 #include <lzo/lzo1x.h>
-#include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -75,54 +79,100 @@ static int unpack_none(const uint8_t *src, size_t src_len, uint8_t *dst, size_t 
 	return 0;
 }
 
-/* zlib and bzip2 count in unsigned int. */
-static unsigned unpack_clamp(size_t len)
+static void *unpack_open(const char *soname)
 {
-	return len > UINT_MAX ? UINT_MAX : (unsigned)len;
+	return dlopen(soname, RTLD_NOW | RTLD_LOCAL);
+}
+
+static void unpack_close(void *lib)
+{
+	if (lib != NULL)
+		dlclose(lib);
+}
+
+/* The function of that name with its type, NULL when there is no such library or function. */
+#define UNPACK_FUNCTION(lib, name)                                                                 \
+	((__typeof__(name) *)((lib) != NULL ? dlsym((lib), #name) : NULL))
+
+static int unpack_gzip_result(enum libdeflate_result ret)
+{
+	switch (ret) {
+	case LIBDEFLATE_SUCCESS:
+		return 0;
+	case LIBDEFLATE_INSUFFICIENT_SPACE:
+		return -ENOSPC;
+	default:
+		return -EBADMSG;
+	}
 }
 
 static int unpack_gzip(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
 		       size_t *out_len)
 {
-	z_stream zs = { .next_in = (Bytef *)(uintptr_t)src,
-			.avail_in = unpack_clamp(src_len),
-			.next_out = dst,
-			.avail_out = unpack_clamp(dst_len) };
-	int ret;
+	void *lib = unpack_open("libdeflate.so.0");
+	__typeof__(libdeflate_alloc_decompressor) *create =
+		UNPACK_FUNCTION(lib, libdeflate_alloc_decompressor);
+	__typeof__(libdeflate_free_decompressor) *destroy =
+		UNPACK_FUNCTION(lib, libdeflate_free_decompressor);
+	__typeof__(libdeflate_gzip_decompress_ex) *decompress =
+		UNPACK_FUNCTION(lib, libdeflate_gzip_decompress_ex);
+	struct libdeflate_decompressor *state;
+	int ret = -ELIBACC;
 
-	/* 16: the gzip container and no other. */
-	if (inflateInit2(&zs, 16 + MAX_WBITS) != Z_OK)
-		return -ENOMEM;
-	ret = inflate(&zs, Z_FINISH);
-	*out_len = zs.total_out;
-	inflateEnd(&zs);
-	if (ret == Z_STREAM_END)
+	if (create != NULL && destroy != NULL && decompress != NULL) {
+		state = create();
+		ret = state == NULL ? -ENOMEM
+				    : unpack_gzip_result(decompress(state, src, src_len, dst,
+								    dst_len, NULL, out_len));
+		if (state != NULL)
+			destroy(state);
+	}
+	unpack_close(lib);
+	return ret;
+}
+
+/* bzip2 counts in unsigned int. */
+static unsigned unpack_clamp(size_t len)
+{
+	return len > UINT_MAX ? UINT_MAX : (unsigned)len;
+}
+
+static int unpack_bzip2_result(int ret, const bz_stream *bz)
+{
+	switch (ret) {
+	case BZ_STREAM_END:
 		return 0;
-	if (ret == Z_MEM_ERROR)
+	case BZ_MEM_ERROR:
 		return -ENOMEM;
-	return ret == Z_BUF_ERROR && zs.avail_out == 0 ? -ENOSPC : -EBADMSG;
+	default:
+		return ret == BZ_OK && bz->avail_out == 0 ? -ENOSPC : -EBADMSG;
+	}
 }
 
 static int unpack_bzip2(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
 			size_t *out_len)
 {
+	void *lib = unpack_open("libbz2.so.1.0");
+	__typeof__(BZ2_bzDecompressInit) *init = UNPACK_FUNCTION(lib, BZ2_bzDecompressInit);
+	__typeof__(BZ2_bzDecompress) *decompress = UNPACK_FUNCTION(lib, BZ2_bzDecompress);
+	__typeof__(BZ2_bzDecompressEnd) *end = UNPACK_FUNCTION(lib, BZ2_bzDecompressEnd);
 	bz_stream bz = { .next_in = (char *)(uintptr_t)src,
 			 .avail_in = unpack_clamp(src_len),
 			 .next_out = (char *)dst,
 			 .avail_out = unpack_clamp(dst_len) };
-	int ret;
+	int ret = -ELIBACC;
 
-	if (BZ2_bzDecompressInit(&bz, 0, 0) != BZ_OK)
-		return -ENOMEM;
-	/* One call consumes all input or fills all output. */
-	ret = BZ2_bzDecompress(&bz);
-	*out_len = (size_t)((uint8_t *)bz.next_out - dst);
-	BZ2_bzDecompressEnd(&bz);
-	if (ret == BZ_STREAM_END)
-		return 0;
-	if (ret == BZ_MEM_ERROR)
-		return -ENOMEM;
-	return ret == BZ_OK && bz.avail_out == 0 ? -ENOSPC : -EBADMSG;
+	if (init != NULL && decompress != NULL && end != NULL) {
+		ret = -ENOMEM;
+		if (init(&bz, 0, 0) == BZ_OK) {
+			/* One call consumes all input or fills all output. */
+			ret = unpack_bzip2_result(decompress(&bz), &bz);
+			*out_len = (size_t)((uint8_t *)bz.next_out - dst);
+			end(&bz);
+		}
+	}
+	unpack_close(lib);
+	return ret;
 }
 
 static int unpack_lzma_result(lzma_ret ret, const lzma_stream *ls)
@@ -147,25 +197,35 @@ static int unpack_lzma_result(lzma_ret ret, const lzma_stream *ls)
 static int unpack_lzma(enum unpack_kind kind, const uint8_t *src, size_t src_len, uint8_t *dst,
 		       size_t dst_len, size_t *out_len)
 {
+	void *lib = unpack_open("liblzma.so.5");
+	__typeof__(lzma_stream_decoder) *init_xz = UNPACK_FUNCTION(lib, lzma_stream_decoder);
+	__typeof__(lzma_alone_decoder) *init_lzma = UNPACK_FUNCTION(lib, lzma_alone_decoder);
+	__typeof__(lzma_code) *code = UNPACK_FUNCTION(lib, lzma_code);
+	__typeof__(lzma_end) *end = UNPACK_FUNCTION(lib, lzma_end);
 	lzma_stream ls = LZMA_STREAM_INIT;
-	lzma_ret ret;
+	lzma_ret ret = LZMA_MEM_ERROR;
+	int err = -ELIBACC;
 
-	if (kind == UNPACK_XZ)
-		ret = lzma_stream_decoder(&ls, UNPACK_LZMA_MEMORY_MAX, 0);
-	else
-		ret = lzma_alone_decoder(&ls, UNPACK_LZMA_MEMORY_MAX);
-	if (ret != LZMA_OK)
-		return -ENOMEM;
-	ls.next_in = src;
-	ls.avail_in = src_len;
-	ls.next_out = dst;
-	ls.avail_out = dst_len;
-	do {
-		ret = lzma_code(&ls, LZMA_RUN);
-	} while (ret == LZMA_OK && ls.avail_in != 0 && ls.avail_out != 0);
-	*out_len = ls.total_out;
-	lzma_end(&ls);
-	return unpack_lzma_result(ret, &ls);
+	if (init_xz != NULL && init_lzma != NULL && code != NULL && end != NULL) {
+		if (kind == UNPACK_XZ)
+			ret = init_xz(&ls, UNPACK_LZMA_MEMORY_MAX, 0);
+		else
+			ret = init_lzma(&ls, UNPACK_LZMA_MEMORY_MAX);
+		ls.next_in = src;
+		ls.avail_in = src_len;
+		ls.next_out = dst;
+		ls.avail_out = dst_len;
+		while (ret == LZMA_OK) {
+			ret = code(&ls, LZMA_RUN);
+			if (ls.avail_in == 0 || ls.avail_out == 0)
+				break;
+		}
+		*out_len = ls.total_out;
+		err = unpack_lzma_result(ret, &ls);
+		end(&ls);
+	}
+	unpack_close(lib);
+	return err;
 }
 
 static uint32_t unpack_le32(const uint8_t *p)
@@ -178,8 +238,8 @@ static uint32_t unpack_le32(const uint8_t *p)
  * 8 MiB when unpacked. There is no end mark: all but the last block are full, and the appended size
  * would make a block that does not fit.
  */
-static int unpack_lz4(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
-		      size_t *out_len)
+static int lz4_walk(__typeof__(LZ4_decompress_safe) *decompress, const uint8_t *src, size_t src_len,
+		    uint8_t *dst, size_t dst_len, size_t *out_len)
 {
 	size_t pos = 4, out = 0;
 
@@ -198,8 +258,8 @@ static int unpack_lz4(const uint8_t *src, size_t src_len, uint8_t *dst, size_t d
 			return -EBADMSG;
 		if (room > LZ4_LEGACY_BLOCK_MAX)
 			room = LZ4_LEGACY_BLOCK_MAX;
-		got = LZ4_decompress_safe((const char *)src + pos, (char *)dst + out,
-					  (int)block_len, (int)room);
+		got = decompress((const char *)src + pos, (char *)dst + out, (int)block_len,
+				 (int)room);
 		if (got < 0)
 			return room < LZ4_LEGACY_BLOCK_MAX ? -ENOSPC : -EBADMSG;
 		pos += block_len;
@@ -211,6 +271,19 @@ static int unpack_lz4(const uint8_t *src, size_t src_len, uint8_t *dst, size_t d
 		return -EBADMSG;
 	*out_len = out;
 	return 0;
+}
+
+static int unpack_lz4(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
+		      size_t *out_len)
+{
+	void *lib = unpack_open("liblz4.so.1");
+	__typeof__(LZ4_decompress_safe) *decompress = UNPACK_FUNCTION(lib, LZ4_decompress_safe);
+	int ret = -ELIBACC;
+
+	if (decompress != NULL)
+		ret = lz4_walk(decompress, src, src_len, dst, dst_len, out_len);
+	unpack_close(lib);
+	return ret;
 }
 
 /* A reader of lzop's big-endian container that remembers having run out. */
@@ -296,8 +369,8 @@ static void lzop_skip_checksums(struct lzop_reader *r, uint32_t flags, bool stor
 }
 
 /* One block into DST. Sets *OUT_LEN; 0 at the end mark. */
-static int lzop_block(struct lzop_reader *r, uint32_t flags, uint8_t *dst, size_t dst_len,
-		      size_t *out_len)
+static int lzop_block(__typeof__(lzo1x_decompress_safe) *decompress, struct lzop_reader *r,
+		      uint32_t flags, uint8_t *dst, size_t dst_len, size_t *out_len)
 {
 	uint32_t plain_len = lzop_be(r, 4);
 	lzo_uint got = plain_len;
@@ -318,28 +391,24 @@ static int lzop_block(struct lzop_reader *r, uint32_t flags, uint8_t *dst, size_
 		return -ENOSPC;
 	if (packed_len == plain_len)
 		memcpy(dst, data, plain_len);
-	else if (lzo1x_decompress_safe(data, packed_len, dst, &got, NULL) != LZO_E_OK ||
-		 got != plain_len)
+	else if (decompress(data, packed_len, dst, &got, NULL) != LZO_E_OK || got != plain_len)
 		return -EBADMSG;
 	*out_len = plain_len;
 	return 0;
 }
 
-static int unpack_lzo(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
-		      size_t *out_len)
+static int lzop_walk(__typeof__(lzo1x_decompress_safe) *decompress, const uint8_t *src,
+		     size_t src_len, uint8_t *dst, size_t dst_len, size_t *out_len)
 {
 	struct lzop_reader reader = { .data = src, .len = src_len };
 	uint32_t flags;
 	size_t out = 0, got;
-	int ret;
+	int ret = lzop_read_header(&reader, &flags);
 
-	if (lzo_init() != LZO_E_OK)
-		return -ENOTSUP;
-	ret = lzop_read_header(&reader, &flags);
 	if (ret < 0)
 		return ret;
 	do {
-		ret = lzop_block(&reader, flags, dst + out, dst_len - out, &got);
+		ret = lzop_block(decompress, &reader, flags, dst + out, dst_len - out, &got);
 		if (ret < 0)
 			return ret;
 		out += got;
@@ -348,18 +417,24 @@ static int unpack_lzo(const uint8_t *src, size_t src_len, uint8_t *dst, size_t d
 	return 0;
 }
 
-static int unpack_zstd(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
-		       size_t *out_len)
+/* lzo_init would only compare the sizes of types that this call does not use. */
+static int unpack_lzo(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
+		      size_t *out_len)
 {
-	size_t frame_len = ZSTD_findFrameCompressedSize(src, src_len);
-	size_t ret;
+	void *lib = unpack_open("liblzo2.so.2");
+	__typeof__(lzo1x_decompress_safe) *decompress = UNPACK_FUNCTION(lib, lzo1x_decompress_safe);
+	int ret = -ELIBACC;
 
-	if (ZSTD_isError(frame_len))
-		return -EBADMSG;
-	ret = ZSTD_decompress(dst, dst_len, src, frame_len);
-	switch (ZSTD_getErrorCode(ret)) {
+	if (decompress != NULL)
+		ret = lzop_walk(decompress, src, src_len, dst, dst_len, out_len);
+	unpack_close(lib);
+	return ret;
+}
+
+static int unpack_zstd_result(ZSTD_ErrorCode code)
+{
+	switch (code) {
 	case ZSTD_error_no_error:
-		*out_len = ret;
 		return 0;
 	case ZSTD_error_dstSize_tooSmall:
 		return -ENOSPC;
@@ -368,6 +443,30 @@ static int unpack_zstd(const uint8_t *src, size_t src_len, uint8_t *dst, size_t 
 	default:
 		return -EBADMSG;
 	}
+}
+
+static int unpack_zstd(const uint8_t *src, size_t src_len, uint8_t *dst, size_t dst_len,
+		       size_t *out_len)
+{
+	void *lib = unpack_open("libzstd.so.1");
+	__typeof__(ZSTD_findFrameCompressedSize) *find_len =
+		UNPACK_FUNCTION(lib, ZSTD_findFrameCompressedSize);
+	__typeof__(ZSTD_decompress) *decompress = UNPACK_FUNCTION(lib, ZSTD_decompress);
+	__typeof__(ZSTD_getErrorCode) *error_of = UNPACK_FUNCTION(lib, ZSTD_getErrorCode);
+	int ret = -ELIBACC;
+
+	if (find_len != NULL && decompress != NULL && error_of != NULL) {
+		size_t got = find_len(src, src_len);
+
+		ret = unpack_zstd_result(error_of(got));
+		if (ret == 0) {
+			got = decompress(dst, dst_len, src, got);
+			ret = unpack_zstd_result(error_of(got));
+			*out_len = ret == 0 ? got : 0;
+		}
+	}
+	unpack_close(lib);
+	return ret;
 }
 
 int unpack_stream(enum unpack_kind kind, const uint8_t *src, size_t src_len, uint8_t *dst,

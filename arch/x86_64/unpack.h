@@ -32,7 +32,8 @@ const char *unpack_kind_name(enum unpack_kind kind);
  * Unpacks the first stream in SRC into DST and sets *OUT_LEN. What follows the stream, as the four
  * bytes of size that Linux appends, is ignored. Whatever SRC holds, at most DST_LEN bytes of DST
  * are written. Any thread. Returns 0, or unlogged: -EBADMSG (corrupt or truncated), -ENOSPC (more
- * than DST_LEN bytes), -ENOTSUP (kind unknown, or a variant this program cannot read), -ENOMEM.
+ * than DST_LEN bytes), -ENOTSUP (kind unknown, or a variant this program cannot read), -ELIBACC
+ * (the library for it is not installed), -ENOMEM.
  */
 int unpack_stream(enum unpack_kind kind, const uint8_t *src, size_t src_len, uint8_t *dst,
 		  size_t dst_len, size_t *out_len) MUST_CHECK;

@@ -13,7 +13,8 @@ pkg-config        # compiler flags of the libraries below
 liburing-dev      # io_uring
 libelf-dev        # vmlinux, ELF notes
 libfdt-dev        # device trees
-zlib1g-dev        # bzImage payloads, one library a compression
+zlib1g-dev        # libelf's
+libdeflate-dev    # bzImage payloads, one library a compression
 libzstd-dev
 liblz4-dev
 liblzma-dev
