@@ -270,7 +270,9 @@ install: all
 	install -D -m 755 $(BUILD)/vmm $(DESTDIR)$(PREFIX)/bin/vmm
 	strip $(DESTDIR)$(PREFIX)/bin/vmm
 	install -D -m 644 vmm/vmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmm.1
-	install -D -m 644 vmm/cli/completion/vmm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmm
+	$(BUILD)/vmm help --completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmm
+	$(BUILD)/vmm help --completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_vmm
+	$(BUILD)/vmm help --completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vmm.fish
 
 .PHONY: clean
 clean:
