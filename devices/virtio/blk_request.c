@@ -12,8 +12,6 @@
 #include <linux/virtio_blk.h>
 #include <string.h>
 
-#include "devices/block/file_io.h"
-
 /* Copies LEN bytes off the front of the parts. False when there are fewer. */
 static bool gather(struct iovec **iov, unsigned *iov_count, void *to, size_t len)
 {

@@ -124,8 +124,7 @@ void fake_ring_set_used_event(struct fake_ring *ring, uint16_t event)
 
 uint16_t fake_ring_avail_event(const struct fake_ring *ring)
 {
-	uint16_t event;
+	const uint16_t *event = (const void *)&ring->used->ring[ring->size];
 
-	memcpy(&event, &ring->used->ring[ring->size], sizeof(event));
-	return event;
+	return __atomic_load_n(event, __ATOMIC_RELAXED);
 }
