@@ -1,0 +1,192 @@
+#!/bin/bash
+# run-tests.sh [SUITE...]: builds what the suites need and runs them; by default all:
+#   unit  unit-asan  unit-tsan  unit tests, plain and with the sanitizers
+#   fuzz                        every fuzz target replays its corpus
+#   cli guest boot              the scripts test_*.sh and run.sh of tests/SUITE
+# One line a case on standard output: "ok NAME (seconds)", "FAIL NAME" with the end of its log,
+# "skip NAME: reason"; the last line is "N passed, N failed, N skipped". Status 0 when none failed
+# and some passed. What each program printed stays in build/test-logs. TESTS=PATTERN picks cases of
+# the shell suites by name. A script that prints no such lines counts as one case; its line
+# "# timeout: SECONDS" sets how long it may take (300).
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/support/cases.sh
+arch=$(uname -m)
+logs=build/test-logs
+passed=0
+failed=0
+skipped=0
+
+ok()
+{
+	echo "ok $1"
+	passed=$((passed + ${2:-1}))
+}
+
+# fail LINE LOG [COUNT]
+fail()
+{
+	echo "FAIL $1"
+	tail -n 40 "$2" | sed 's/^/    | /'
+	failed=$((failed + ${3:-1}))
+}
+
+skip()
+{
+	echo "skip $1"
+	skipped=$((skipped + ${2:-1}))
+}
+
+elapsed()
+{
+	local tenths=$((($(now_ms) - $1 + 50) / 100))
+
+	echo "$((tenths / 10)).$((tenths % 10)) s"
+}
+
+# build SUITE TARGET...: a suite whose programs do not build has failed, and the others go on.
+build()
+{
+	local suite=$1 start
+
+	shift
+	start=$(now_ms)
+	if make -s -j"$(nproc)" "$@" >"$logs/$suite/build.log" 2>&1; then
+		echo "# $suite: built in $(elapsed "$start")"
+		return 0
+	fi
+	fail "$suite must build" "$logs/$suite/build.log"
+	return 1
+}
+
+# Sum of the numbers that stand before "test(s)" in the lines of the log with this word.
+cmocka_count()
+{
+	sed -n "s/^\[ *$1 *\] \([0-9]*\) test(s).*/\1/p" "$2" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# One cmocka program: each of its tests counts.
+unit_program()
+{
+	local suite=$1 program=$2 name log start status=0 good bad none line
+
+	name=$suite/${program##*/test_}
+	log=$logs/$suite/${program##*/}.log
+	start=$(now_ms)
+	timeout -k 5 120 "$program" >"$log" 2>&1 </dev/null || status=$?
+	good=$(cmocka_count PASSED "$log")
+	bad=$(cmocka_count FAILED "$log")
+	none=$(cmocka_count SKIPPED "$log")
+	line="$name: $good tests ($(elapsed "$start"))"
+	[ "$none" = 0 ] || skip "$name: $none tests" "$none"
+	if [ "$status" != 0 ] || [ "$bad" != 0 ]; then
+		# A crash, a hang or a sanitizer's report fails no test by name.
+		[ "$bad" != 0 ] || bad=1
+		passed=$((passed + good))
+		fail "$line, status $status" "$log" "$bad"
+	elif [ "$good" = 0 ] && [ "$none" = 0 ]; then
+		fail "$name ran no test" "$log"
+	else
+		ok "$line" "$good"
+	fi
+}
+
+suite_unit()
+{
+	local suite=$1 flavor=${1#unit} program
+
+	build "$suite" "$suite" || return
+	for program in tests/unit/test_*.c; do
+		unit_program "$suite" "build/$arch$flavor/tests/unit/$(basename "$program" .c)"
+	done
+}
+
+suite_fuzz()
+{
+	local target name log start count
+
+	build fuzz fuzz-build || return
+	for target in tests/fuzz/fuzz_*.c; do
+		name=$(basename "$target" .c)
+		log=$logs/fuzz/$name.log
+		start=$(now_ms)
+		count=$(find "tests/fuzz/corpus/${name#fuzz_}" -type f 2>/dev/null | wc -l)
+		if [ "$count" = 0 ]; then
+			echo "tests/fuzz/corpus/${name#fuzz_} is empty" >"$log"
+			fail "$name must have a corpus" "$log"
+		elif find "tests/fuzz/corpus/${name#fuzz_}" -type f -print0 |
+			timeout -k 5 300 xargs -0 "build/$arch-fuzz/$name" -timeout=20 \
+				-artifact_prefix="$logs/fuzz/" >"$log" 2>&1; then
+			ok "fuzz/${name#fuzz_} replays $count inputs ($(elapsed "$start"))"
+		else
+			fail "fuzz/${name#fuzz_} replays $count inputs" "$log"
+		fi
+	done
+}
+
+# One script: its lines are passed on as they come, and counted from its log afterwards.
+script()
+{
+	local suite=$1 path=$2 name log limit start status good bad none
+
+	name=$suite/$(basename "$path" .sh)
+	log=$logs/$suite/$(basename "$path" .sh).log
+	limit=$(sed -n 's/^# timeout: \([0-9]*\).*/\1/p' "$path" | head -n 1)
+	start=$(now_ms)
+	timeout -k 20 "${limit:-300}" "$path" 2>&1 </dev/null | tee "$log" |
+		grep --line-buffered -E '^(ok|FAIL|skip) |^    \| '
+	status=${PIPESTATUS[0]}
+	good=$(grep -c '^ok ' "$log")
+	bad=$(grep -c '^FAIL ' "$log")
+	none=$(grep -c '^skip ' "$log")
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	skipped=$((skipped + none))
+	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+		fail "$name must end in ${limit:-300} s" "$log"
+	elif [ "$status" = 77 ] && [ $((good + bad + none)) = 0 ]; then
+		skip "$name: $(tail -n 1 "$log")"
+	elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+		fail "$name ends with status $status ($(elapsed "$start"))" "$log"
+	elif [ $((good + bad + none)) = 0 ]; then
+		ok "$name ($(elapsed "$start"))"
+	fi
+}
+
+suite_scripts()
+{
+	local suite=$1 path found=
+
+	build "$suite" all guests || return
+	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh; do
+		[ -x "$path" ] || continue
+		found=1
+		script "$suite" "$path"
+	done
+	[ -n "$found" ] || {
+		: >"$logs/$suite/none.log"
+		fail "$suite must have tests" "$logs/$suite/none.log"
+	}
+}
+
+[ $# -gt 0 ] || set -- unit unit-asan unit-tsan fuzz cli guest boot
+start_all=$(now_ms)
+for suite; do
+	mkdir -p "$logs/$suite"
+	start_suite=$(now_ms)
+	case $suite in
+	unit | unit-asan | unit-tsan) suite_unit "$suite" ;;
+	fuzz) suite_fuzz ;;
+	cli | guest | boot) suite_scripts "$suite" ;;
+	*)
+		echo "run-tests: no suite '$suite'" >&2
+		exit 2
+		;;
+	esac
+	echo "# $suite: $(elapsed "$start_suite")"
+done
+echo "# all: $(elapsed "$start_all")"
+rm -f "$cases_log"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]
