@@ -41,7 +41,7 @@ struct net_ops {
 	 * (the frame is lost). */
 	int (*send)(struct net *net, unsigned pair, const struct iovec *iov, unsigned iov_count);
 	/* Receives one frame into IOV, header first. Bytes, -EAGAIN, or another -errno. A frame
-	 * longer than IOV is cut and dropped: 0. */
+	 * longer than IOV is cut, or dropped: 0. */
 	int64_t (*receive)(struct net *net, unsigned pair, const struct iovec *iov,
 			   unsigned iov_count);
 	/* TUN_F_* the guest will take; called at activation. 0 or -errno. */

@@ -26,8 +26,11 @@
 #define TUN_F_USO6 0x40
 #endif
 
-#define OFFLOADS_BASE (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-#define OFFLOADS_USO  (TUN_F_USO4 | TUN_F_USO6)
+#define BUSY_TRIES     50
+#define BUSY_WAIT_USEC 10000
+
+#define OFFLOADS_BASE  (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+#define OFFLOADS_USO   (TUN_F_USO4 | TUN_F_USO6)
 
 struct tap_pair {
 	int fd;
@@ -332,6 +335,21 @@ static int tap_claim(struct net_tap *tap, int fd, int flags)
 	return 0;
 }
 
+/*
+ * The same, with patience: io_uring lets go of the files of a process that has just ended a little
+ * after its end, so that a machine started again at once would find its own tap busy.
+ */
+static int tap_claim_patiently(struct net_tap *tap, int fd, int flags)
+{
+	int ret = tap_claim(tap, fd, flags);
+
+	for (unsigned i = 0; ret == -EBUSY && i < BUSY_TRIES && !tap_find_user(tap->name); i++) {
+		usleep(BUSY_WAIT_USEC);
+		ret = tap_claim(tap, fd, flags);
+	}
+	return ret;
+}
+
 static int tap_open_queues(struct net_tap *tap, unsigned pairs)
 {
 	bool exists = if_nametoindex(tap->name) != 0;
@@ -345,7 +363,7 @@ static int tap_open_queues(struct net_tap *tap, unsigned pairs)
 		if (pair->fd < 0)
 			return pair->fd;
 		tap->pair_count++;
-		ret = tap_claim(tap, pair->fd, flags);
+		ret = tap_claim_patiently(tap, pair->fd, flags);
 		if (ret == -EINVAL && i == 0 && !flags) {
 			/* Made for several queues: one of them is enough. */
 			flags = IFF_MULTI_QUEUE;
@@ -418,10 +436,9 @@ int net_tap_create_from_fd(struct net **out, int fd)
 	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
 		return log_errno(errno == EBADF ? EBADF : EINVAL,
 				 "descriptor %d is not an open tap interface", fd);
-	if (!(ifr.ifr_flags & IFF_TAP) || !(ifr.ifr_flags & IFF_NO_PI))
-		return log_errno(EINVAL, "descriptor %d is interface %.*s, opened without %s", fd,
-				 IFNAMSIZ, ifr.ifr_name,
-				 ifr.ifr_flags & IFF_TAP ? "IFF_NO_PI" : "IFF_TAP");
+	if (!(ifr.ifr_flags & IFF_TAP))
+		return log_errno(EINVAL, "descriptor %d is %.*s, a tun, not a tap, interface", fd,
+				 IFNAMSIZ, ifr.ifr_name);
 	tap = tap_alloc();
 	if (!tap)
 		return -ENOMEM;

@@ -4,13 +4,12 @@
  * Chains are held from one frame to the next until they are used, so that a small frame does not
  * cost taking, and putting back, the buffers of the largest one. The ring's order is kept.
  *
- * With mergeable buffers a frame is read into whatever chains there are and, should they be too
- * small, into a buffer of ours behind them: nothing is lost for want of a look at its length first.
- * It then waits until the driver has given enough; without mergeable buffers it is dropped.
+ * A frame's length is not known before it is read: it is read into the chains there are and, should
+ * they be too small, into a buffer of ours behind them. With mergeable buffers it then waits there
+ * until the driver has given enough; without, it is dropped.
  */
 #include "devices/virtio/virtio_net_rx.h"
 
-#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -169,7 +168,6 @@ enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct vir
 	uint64_t room;
 	int64_t len;
 
-	assert(frame_max <= NET_FRAME_MAX);
 	if (rx->pending_len > 0)
 		return rx_deliver_pending(rx, q);
 	rx_gather(rx, q, frame_max, mergeable);
@@ -179,15 +177,17 @@ enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct vir
 	part_count =
 		mergeable ? rx->part_end - rx->part_start : rx->chains[rx->chain_start].part_count;
 	room = mergeable ? rx->len : rx->chains[rx->chain_start].len;
-	if (mergeable && room < frame_max) {
+	if (room < NET_FRAME_MAX) {
 		/* Behind the last part, where the next chain's would be. */
 		parts[part_count++] = (struct iovec){ .iov_base = rx->pending + room,
-						      .iov_len = frame_max - room };
+						      .iov_len = NET_FRAME_MAX - room };
 	}
 	len = net->ops->receive(net, pair, parts, part_count);
 	if (len < 0)
 		return VIRTIO_NET_RX_EMPTY;
 	if (len < NET_HDR_LEN)
+		return VIRTIO_NET_RX_DROPPED;
+	if ((uint64_t)len > room && !mergeable)
 		return VIRTIO_NET_RX_DROPPED;
 	if ((uint64_t)len > room)
 		return rx_keep(rx, q, room, (uint64_t)len);

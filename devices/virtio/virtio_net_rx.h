@@ -47,7 +47,7 @@ enum virtio_net_rx_result {
 
 /*
  * Receives one frame from PAIR of NET into the buffers of Q. FRAME_MAX is the longest to expect,
- * with header. MERGEABLE: it may span chains. Loop thread.
+ * with header: buffers for it are held ready. MERGEABLE: it may span chains. Loop thread.
  */
 enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct virtio_queue *q,
 					    struct net *net, unsigned pair, uint32_t frame_max,
