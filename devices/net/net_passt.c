@@ -50,17 +50,28 @@ static struct net_passt *to_passt(struct net *net)
 
 /* ---- the end of passt ---- */
 
-/* The last line that passt wrote, or "". */
+/* Lines that passt always writes when it is started by root, or without a syslog. */
+static bool is_chatter(const char *line)
+{
+	return strncmp(line, "Don't run as root", 17) == 0 ||
+	       strncmp(line, "Failed to send", 14) == 0;
+}
+
+/* The last line that passt wrote and that could say why it ended, or "". TEXT has room for
+ * SAID_LEN_MAX + 1 bytes. */
 static const char *last_said(struct net_passt *passt, char *text)
 {
 	ssize_t len = read(passt->said_fd, text, SAID_LEN_MAX);
-	char *line;
+	const char *last = "";
+	char *rest = NULL;
 
-	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-		len--;
 	text[len > 0 ? len : 0] = '\0';
-	line = strrchr(text, '\n');
-	return line ? line + 1 : text;
+	for (char *line = strtok_r(text, "\r\n", &rest); line;
+	     line = strtok_r(NULL, "\r\n", &rest)) {
+		if (!is_chatter(line))
+			last = line;
+	}
+	return last;
 }
 
 static void passt_ended(struct net_passt *passt)
