@@ -31,6 +31,10 @@ extern const size_t arch_probe_cap_count;
 extern const size_t arch_probe_program_count;
 const char *arch_probe_program_name(size_t program);
 
+/* True when the CPU says that it has virtualization, so that KVM has no reason to interpret. Cheap.
+ */
+bool arch_probe_cpu_virtualizes(void);
+
 /* Before the vCPU is created. 0 or -errno. */
 int arch_probe_vm_init(int vm_fd) MUST_CHECK;
 /* Puts PROGRAM into MEM and the vCPU at its start; may be called again for the next. -ENOTSUP when

@@ -5,6 +5,7 @@
  */
 #include "vmm/probe.h"
 
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "arch/probe.h"
+#include "vmm/log.h"
 
 /* A CPU's own virtualization does a thousand million; interpreters a few. */
 #define SOFTWARE_BELOW_PER_S UINT64_C(20000000)
@@ -218,4 +220,18 @@ bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len)
 		 result->software ? "interprets the guest's kernel" : "lacks what kernels need",
 		 (double)result->instructions_per_s / 1e6, failed[0] ? "; fails at " : "", failed);
 	return true;
+}
+
+void probe_warn_of_software_kvm(void)
+{
+	auto_close int kvm_fd = -1;
+	struct probe_result result;
+	char line[512];
+
+	if (arch_probe_cpu_virtualizes())
+		return;
+	kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm_fd >= 0 && probe_kvm(kvm_fd, &result) == 0 &&
+	    probe_explain(&result, line, sizeof(line)))
+		log_warn("%s", line);
 }

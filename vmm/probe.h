@@ -33,4 +33,10 @@ int probe_kvm(int kvm_fd, struct probe_result *out) MUST_CHECK;
  */
 bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len);
 
+/*
+ * Warns in one line when /dev/kvm cannot run a stock kernel, before one is tried. Costs next to
+ * nothing where the CPU has virtualization, else what probe_kvm takes. Setup, main thread.
+ */
+void probe_warn_of_software_kvm(void);
+
 #endif

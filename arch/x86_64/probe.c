@@ -111,6 +111,18 @@ const char *arch_probe_program_name(size_t program)
 	return programs[program].name;
 }
 
+bool arch_probe_cpu_virtualizes(void)
+{
+	unsigned eax;
+	unsigned ebx;
+	unsigned ecx;
+	unsigned edx;
+
+	if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & CPUID_1_ECX_VMX))
+		return true;
+	return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & CPUID_80000001_ECX_SVM);
+}
+
 int arch_probe_vm_init(int vm_fd)
 {
 	/* Intel's real mode needs a page and a TSS nowhere near; harmless elsewhere. */
