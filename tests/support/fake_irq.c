@@ -26,6 +26,7 @@ static int fake_alloc(struct irq_router *router, struct irq_line *line)
 		if (fd < 0)
 			return -errno;
 		irq->lines[i].used = true;
+		irq->lines[i].fd = fd;
 		*line = (struct irq_line){ .fd = fd, .gsi = i, .masked = true };
 		return 0;
 	}
@@ -73,9 +74,9 @@ unsigned fake_irq_in_use(const struct fake_irq *irq)
 	return count;
 }
 
-bool fake_irq_raised(const struct irq_line *line)
+bool fake_irq_raised(const struct fake_irq *irq, uint32_t gsi)
 {
 	uint64_t value;
 
-	return read(line->fd, &value, sizeof(value)) == (ssize_t)sizeof(value);
+	return read(irq->lines[gsi].fd, &value, sizeof(value)) == (ssize_t)sizeof(value);
 }

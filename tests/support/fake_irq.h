@@ -12,6 +12,7 @@ struct fake_irq {
 	struct irq_router router;
 	struct {
 		bool used;
+		int fd;
 		uint64_t addr;
 		uint32_t data;
 		unsigned sets;
@@ -23,7 +24,8 @@ struct fake_irq {
 void fake_irq_init(struct fake_irq *irq);
 /* Lines not released. */
 unsigned fake_irq_in_use(const struct fake_irq *irq);
-/* True when LINE was raised since the last call. */
-bool fake_irq_raised(const struct irq_line *line);
+/* True when the MSI line of number GSI (they are handed out from 0 up) was raised, and delivered,
+ * since the last call. */
+bool fake_irq_raised(const struct fake_irq *irq, uint32_t gsi);
 
 #endif
