@@ -28,16 +28,19 @@
 #define USER_CS	   0x23
 
 /* A program ends by writing PASSED here; a trap that nobody expects is a triple fault. */
-#define RESULT_PORT 0xf4
-#define PASSED	    0x08 /* = KERNEL_CS, so that a program can give its CS as the answer */
+#define RESULT_PORT	       0xf4
+#define PASSED		       0x08 /* = KERNEL_CS, so that a program can give its CS as the answer */
 
-#define LOOP_COUNT  2000000u
+#define LOOP_COUNT	       2000000u
 
-#define MSR_STAR    0xc0000081u
-#define MSR_LSTAR   0xc0000082u
-#define MSR_FMASK   0xc0000084u
+#define CPUID_1_ECX_VMX	       (1u << 5)
+#define CPUID_80000001_ECX_SVM (1u << 2)
 
-#define PASS	    0xb0, PASSED, 0xe6, RESULT_PORT /* mov $PASSED, %al; out %al, $RESULT_PORT */
+#define MSR_STAR	       0xc0000081u
+#define MSR_LSTAR	       0xc0000082u
+#define MSR_FMASK	       0xc0000084u
+
+#define PASS		       0xb0, PASSED, 0xe6, RESULT_PORT /* mov $PASSED, %al; out %al, $RESULT_PORT */
 /* mov %cs, %eax; out %al, $RESULT_PORT */
 #define PASS_CS 0x8c, 0xc8, 0xe6, RESULT_PORT
 
