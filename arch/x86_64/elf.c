@@ -158,6 +158,8 @@ static int elf_read(Elf *elf, size_t len, struct elf_image *out, const char **wh
 		if (gelf_getphdr(elf, (int)i, &phdr) == NULL)
 			return elf_refuse(why, -EINVAL,
 					  "a truncated ELF: its program headers are cut off");
+		if (phdr.p_type == PT_INTERP)
+			return elf_refuse(why, -ENOEXEC, "an ordinary x86 program, no kernel");
 		if (phdr.p_type == PT_LOAD)
 			ret = elf_add_load(out, &phdr, len, why);
 		if (ret < 0)

@@ -53,6 +53,18 @@ static bool payload_can_move(const struct elf_image *image, gpa_t gpa)
 	return true;
 }
 
+/* Clears the part of a segment's bss that unpacking, up to UNPACKED_END, has written over. */
+static void payload_clear_bss(struct loader *l, const struct elf_segment *s, gpa_t unpacked_end)
+{
+	gpa_t gpa = s->gpa + s->file_len;
+	gpa_t end = s->gpa + s->mem_len;
+
+	if (end > unpacked_end)
+		end = unpacked_end;
+	if (end > gpa)
+		memset(guest_mem_ptr(l->mem, gpa, end - gpa), 0, end - gpa);
+}
+
 /* What is left of unpacking goes back to the host, but no huge page is broken up for it. */
 static void payload_discard_huge(struct loader *l, gpa_t gpa, gpa_t end)
 {
@@ -60,7 +72,8 @@ static void payload_discard_huge(struct loader *l, gpa_t gpa, gpa_t end)
 		      end & ~(PAYLOAD_HUGE_PAGE - 1));
 }
 
-/* The ELF of IMAGE lies unpacked in guest memory at GPA: moves its segments to their places. */
+/* The ELF of IMAGE lies unpacked in guest memory at GPA, where LEN bytes may have been written:
+ * moves its segments to their places. */
 static void payload_move_segments(struct loader *l, const struct elf_image *image, gpa_t gpa,
 				  uint64_t len)
 {
@@ -75,7 +88,7 @@ static void payload_move_segments(struct loader *l, const struct elf_image *imag
 			memmove(dst, src, s->file_len);
 			l->boot->copied_len += s->file_len;
 		}
-		memset(dst + s->file_len, 0, s->mem_len - s->file_len);
+		payload_clear_bss(l, s, gpa + len);
 	}
 	payload_discard_huge(l, gpa, l->boot->kernel_gpa);
 	payload_discard_huge(l, end, gpa + len);
@@ -170,7 +183,7 @@ static int payload_unpack_in_place(struct loader *l, gpa_t gpa, uint64_t size, c
 		return ret;
 	if (!payload_can_move(&image, gpa))
 		return payload_move_through_copy(l, &image, gpa, len);
-	payload_move_segments(l, &image, gpa, len);
+	payload_move_segments(l, &image, gpa, size);
 	return 0;
 }
 

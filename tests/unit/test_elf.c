@@ -183,7 +183,7 @@ static void parse_names_foreign_machines(void **state)
 	expect_refusal(&elf, -ENOEXEC, "another architecture");
 }
 
-static void parse_refuses_big_endian_and_object_files(void **state)
+static void parse_refuses_elfs_that_are_no_kernels(void **state)
 {
 	uint8_t *file = fake_elf_build(&plain, FILE_LEN);
 
@@ -195,6 +195,10 @@ static void parse_refuses_big_endian_and_object_files(void **state)
 	file[offsetof(Elf64_Ehdr, e_type)] = ET_REL;
 	assert_int_equal(elf_parse(file, FILE_LEN, &image, &why), -ENOEXEC);
 	assert_non_null(strstr(why, "object file"));
+	file[offsetof(Elf64_Ehdr, e_type)] = ET_EXEC;
+	file[sizeof(Elf64_Ehdr)] = PT_INTERP;
+	assert_int_equal(elf_parse(file, FILE_LEN, &image, &why), -ENOEXEC);
+	assert_non_null(strstr(why, "program"));
 	free(file);
 }
 
@@ -212,7 +216,7 @@ int main(void)
 		cmocka_unit_test(parse_refuses_forged_segments),
 		cmocka_unit_test(parse_refuses_more_segments_than_it_holds),
 		cmocka_unit_test(parse_names_foreign_machines),
-		cmocka_unit_test(parse_refuses_big_endian_and_object_files),
+		cmocka_unit_test(parse_refuses_elfs_that_are_no_kernels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

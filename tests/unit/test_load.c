@@ -194,6 +194,17 @@ static void bzimage_of_every_compression_is_unpacked(void **state)
 	}
 }
 
+static void bzimage_bss_is_zero_in_and_beyond_what_was_unpacked(void **state)
+{
+	struct fake_elf elf = linux_like;
+
+	(void)state;
+	elf.segments[0].file_len = 0x100000;
+	elf.segments[2].mem_len = 12 * MIB;
+	assert_int_equal(load_bzimage(&elf, UNPACK_LZ4, ARCH_ENTRY_ELF), 0);
+	expect_segments(&elf);
+}
+
 static void bzimage_segments_in_any_order_find_their_place(void **state)
 {
 	/* Swapped in the file, up and down at once; over the place it was unpacked to. */
@@ -394,6 +405,7 @@ int main(void)
 		LOAD_TEST(elf_without_64bit_entry_falls_to_pvh),
 		LOAD_TEST(forced_entry_that_the_file_lacks_is_refused),
 		LOAD_TEST(bzimage_of_every_compression_is_unpacked),
+		LOAD_TEST(bzimage_bss_is_zero_in_and_beyond_what_was_unpacked),
 		LOAD_TEST(bzimage_segments_in_any_order_find_their_place),
 		LOAD_TEST(bzimage_pvh_entry_is_the_payloads),
 		LOAD_TEST(bzimage_own_entry_is_taken_when_asked_for),
