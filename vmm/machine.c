@@ -160,18 +160,26 @@ static int machine_build_platform(struct machine *m)
 
 /* ---- virtio devices ---- */
 
-/* The PCI host, built with the first device that needs it: without one the guest does not look for
- * PCI. */
-static int machine_need_pci(struct machine *m)
+/*
+ * The PCI host, where a device will need one: without it the guest does not look for PCI. Its
+ * configuration space is read without exits where KVM has read-only memory slots; elsewhere the
+ * host traps reads.
+ */
+static int machine_build_pci(struct machine *m)
 {
+	const struct config *config = m->config;
 	int ret;
 
-	if (m->pci)
+	if (config->transport != CONFIG_TRANSPORT_PCI ||
+	    (config->console != CONFIG_CONSOLE_VIRTIO && !config->disk_count && !config->net_count))
 		return 0;
 	ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_WINDOW_GPA,
 			      LAYOUT_PCI_WINDOW_LEN);
 	if (ret < 0)
 		return ret;
+	if (vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN, pci_host_ecam(m->pci)) <
+	    0)
+		log_debug("KVM has no read-only memory slots: PCI configuration reads are trapped");
 	machine_row(m, BOARD_PCI_ECAM, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_ECAM_LEN, 0);
 	machine_row(m, BOARD_PCI_WINDOW, LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN, 0);
 	return 0;
@@ -203,7 +211,6 @@ static int machine_attach(struct machine *m, void *owner, void (*destroy)(void *
 {
 	unsigned index = m->virtio_count++;
 	struct virtio_slot *slot = &m->virtio[index];
-	int ret;
 
 	assert(index < VIRTIO_DEVICES_MAX);
 	*slot = (struct virtio_slot){
@@ -211,10 +218,7 @@ static int machine_attach(struct machine *m, void *owner, void (*destroy)(void *
 	};
 	if (m->config->transport == CONFIG_TRANSPORT_MMIO)
 		return machine_attach_mmio(m, slot, index);
-	ret = machine_need_pci(m);
-	if (ret == 0)
-		ret = virtio_pci_create(&slot->pci, dev, m->pci, &m->vm.mmio, &m->vm.irq.router);
-	return ret;
+	return virtio_pci_create(&slot->pci, dev, m->pci, &m->vm.mmio, &m->vm.irq.router);
 }
 
 static void destroy_console(void *owner)
@@ -301,15 +305,6 @@ static int machine_build_virtio(struct machine *m)
 	if (ret == 0 && m->virtio_count)
 		ret = machine_add_rng(m); /* a machine without any device stays without PCI */
 	return ret;
-}
-
-/* Configuration reads without exits, where KVM has read-only slots; elsewhere the host traps them.
- */
-static void machine_map_ecam(struct machine *m)
-{
-	if (m->pci && vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN,
-					   pci_host_ecam(m->pci)) < 0)
-		log_debug("KVM has no read-only memory slots: PCI configuration reads are trapped");
 }
 
 /* ---- the guest's software ---- */
@@ -405,15 +400,17 @@ static int machine_build(struct machine *m)
 {
 	int ret = vm_create(&m->vm, m->config->memory_len);
 
-	timeline_mark(m->timeline, "virtual machine and memory");
 	if (ret < 0)
 		return ret;
 	m->vm_created = true;
-	ret = machine_build_platform(m);
+	ret = machine_build_pci(m);
+	if (ret == 0)
+		ret = vm_create_irqchip(&m->vm);
+	timeline_mark(m->timeline, "virtual machine and memory");
+	if (ret == 0)
+		ret = machine_build_platform(m);
 	if (ret == 0)
 		ret = machine_build_virtio(m);
-	if (ret == 0)
-		machine_map_ecam(m);
 	timeline_mark(m->timeline, "devices");
 	if (ret == 0)
 		ret = machine_load(m);

@@ -142,10 +142,6 @@ static int vm_build(struct vm *vm, uint64_t memory_len)
 		return log_errno(errno, "create a virtual machine (KVM_CREATE_VM)");
 	ret = vm_add_memory(vm, memory_len);
 	if (ret == 0)
-		ret = arch_vm_init(vm->kvm_fd, vm->fd);
-	if (ret == 0)
-		ret = irq_kvm_init(&vm->irq, vm->fd);
-	if (ret == 0)
 		ret = bus_init(&vm->mmio, &vm_mmio_kernel, vm);
 	if (ret == 0)
 		ret = bus_init(&vm->pio, &vm_pio_kernel, vm);
@@ -163,6 +159,13 @@ int vm_create(struct vm *vm, uint64_t memory_len)
 	if (ret < 0)
 		vm_destroy(vm);
 	return ret;
+}
+
+int vm_create_irqchip(struct vm *vm)
+{
+	int ret = arch_vm_init(vm->kvm_fd, vm->fd);
+
+	return ret < 0 ? ret : irq_kvm_init(&vm->irq, vm->fd);
 }
 
 void vm_destroy(struct vm *vm)
