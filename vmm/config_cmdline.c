@@ -13,11 +13,14 @@
 static const struct machine_words {
 	const char *machine;
 	const char *earlycon; /* the serial port, until hvc0 is up */
-	const char *speed;    /* spares probing for hardware that is not there */
+	/* Spare probing for hardware that is not there, about 110 of the 280 exits of a quiet boot
+	 * of Debian's 6.12 kernel. The ACPI tables say already that there is no 8042 to drive. */
+	const char *pci_speed;
+	const char *mmio_speed;
 } machine_words[] = {
-	{ "x86_64", "earlycon=uart8250,io,0x3f8",
-	  "8250.nr_uarts=1 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd" },
-	{ "aarch64", "earlycon", NULL },
+	{ "x86_64", "earlycon=uart8250,io,0x3f8", "8250.nr_uarts=1 pci=noearly",
+	  "8250.nr_uarts=1 pci=off" },
+	{ "aarch64", "earlycon", NULL, NULL },
 };
 
 static const struct machine_words *words_for_host(void)
@@ -80,7 +83,10 @@ static void put_derived(FILE *out, const struct config *config)
 		put(out, "panic=", "-1");
 	for (unsigned i = 0; i < config->net_count; i++)
 		put_ip(out, &config->nets[i], i, config->name);
-	put(out, "", words ? words->speed : NULL);
+	if (words)
+		put(out, "",
+		    config->transport == CONFIG_TRANSPORT_MMIO ? words->mmio_speed
+							       : words->pci_speed);
 }
 
 char *config_cmdline(const struct config *config, const char *board_words)
