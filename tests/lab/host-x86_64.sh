@@ -3,7 +3,7 @@
 
 # Modules that the host cannot come up without, and what nearly every command there wants. All
 # else the kernel loads by itself when it is asked for, as on any other host: see static_nodes.
-host_modules="virtio_pci virtiofs virtio_console overlay kvm-amd tun"
+host_modules="virtio_pci virtiofs virtio_console overlay kvm-amd tun dummy"
 
 # Checking signatures takes an emulated processor longer than loading. A signed module ends in the
 # signature, twelve bytes whose last four are its length, and a line of 28.
