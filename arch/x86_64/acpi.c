@@ -120,6 +120,13 @@ static void acpi_put(uint8_t *at, uint64_t value, unsigned width)
 		at[i] = (uint8_t)(value >> 8 * i);
 }
 
+/* Text fills its field and has no terminator. */
+static void acpi_put_text(uint8_t *at, const char *text)
+{
+	while (*text)
+		*at++ = (uint8_t)*text++;
+}
+
 /* What makes the bytes sum up to zero; their checksum field is zero still. */
 static uint8_t acpi_checksum(const uint8_t *data, size_t len)
 {
@@ -149,13 +156,13 @@ static gpa_t acpi_gpa_of(const struct acpi *acpi, const uint8_t *table)
 /* Header (5.2.6) and checksum of a table whose body is complete. */
 static void acpi_finish(uint8_t *table, const char *signature, size_t len, uint8_t revision)
 {
-	memcpy(table, signature, 4);
+	acpi_put_text(table, signature);
 	acpi_put(table + 4, len, 4);
 	table[8] = revision;
-	memcpy(table + 10, ACPI_OEM_ID, 6);
-	memcpy(table + 16, ACPI_TABLE_ID, 8);
+	acpi_put_text(table + 10, ACPI_OEM_ID);
+	acpi_put_text(table + 16, ACPI_TABLE_ID);
 	acpi_put(table + 24, 1, 4);
-	memcpy(table + 28, ACPI_CREATOR_ID, 4);
+	acpi_put_text(table + 28, ACPI_CREATOR_ID);
 	acpi_put(table + 32, 1, 4);
 	table[9] = acpi_checksum(table, len);
 }
@@ -183,7 +190,7 @@ static void piece_patch(const struct piece *piece, uint64_t old, uint64_t value,
 
 	acpi_put(pattern, old, sizeof(pattern));
 	for (size_t i = 0; i + width <= piece->len; i++) {
-		if (memcmp(piece->aml + i, pattern, width))
+		if (memcmp(piece->aml + i, pattern, width) != 0)
 			continue;
 		acpi_put(piece->aml + i, value, width);
 		found++;
@@ -373,7 +380,7 @@ static int acpi_add_fadt(struct acpi *acpi, const struct arch_board *board, gpa_
 	acpi_put(table + FADT_FLAGS, flags, 4);
 	table[FADT_MINOR_VERSION] = 5;
 	acpi_put(table + FADT_X_DSDT, dsdt_gpa, 8);
-	memcpy(table + FADT_HYPERVISOR, "VMM", 3);
+	acpi_put_text(table + FADT_HYPERVISOR, "VMM");
 	acpi_finish(table, "FACP", FADT_LEN, 6);
 	*gpa = acpi_gpa_of(acpi, table);
 	return 0;
@@ -436,8 +443,8 @@ static int acpi_add_xsdt(struct acpi *acpi, const gpa_t *tables, unsigned count,
 
 static void acpi_write_rsdp(uint8_t *rsdp, gpa_t xsdt_gpa)
 {
-	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(rsdp + RSDP_OEM_ID, ACPI_OEM_ID, 6);
+	acpi_put_text(rsdp, "RSD PTR ");
+	acpi_put_text(rsdp + RSDP_OEM_ID, ACPI_OEM_ID);
 	rsdp[RSDP_REVISION] = 2;
 	acpi_put(rsdp + RSDP_LENGTH, RSDP_LEN, 4);
 	acpi_put(rsdp + RSDP_XSDT, xsdt_gpa, 8);

@@ -31,9 +31,9 @@
 #define PTE_WRITABLE	 (1ULL << 1)
 #define PTE_LARGE	 (1ULL << 7)
 #define PAGE_LEN	 0x1000ULL
-#define PTES_PER_PAGE	 512
+#define PTES_PER_PAGE	 512ULL
 #define LARGE_PAGE_SHIFT 21
-#define MAPPED_GIB	 4
+#define MAPPED_GIB	 4ULL
 
 #define SELECTOR_CODE	 0x10
 #define SELECTOR_DATA	 0x18

@@ -27,8 +27,8 @@
 #define LAYOUT_PAGE_TABLES_LEN 0x6000ULL
 /* One page below the command line, for a guest that pushes before it has a stack. */
 #define LAYOUT_BOOT_STACK_TOP_GPA 0x10000ULL
-#define LAYOUT_CMDLINE_GPA     0x10000ULL
-#define LAYOUT_CMDLINE_LEN     0x10000ULL
+#define LAYOUT_CMDLINE_GPA	  0x10000ULL
+#define LAYOUT_CMDLINE_LEN	  0x10000ULL
 
 /* Where usable memory below 1 MiB ends. */
 #define LAYOUT_LOW_RAM_END 0x9fc00ULL
