@@ -113,11 +113,15 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred);
  * transfers are reported as they are. Returns 0; -EBUSY when more than options.entries are in
  * flight (the caller keeps the request and tries after the next completion); -ECANCELED while the
  * loop is being stopped (likewise).
+ *
+ * IMMEDIATE is for files in memory, where handing work over costs more than the work: the operation
+ * is carried out within the submitting function; DONE is called later in the round all the same.
  */
 struct loop_op {
 	void (*done)(struct loop_op *op, int64_t result);
-	struct loop_op *next; /* the loop's, as is all below */
+	struct loop_op *next; /* the loop's, as is all below but IMMEDIATE */
 	uint8_t opcode;
+	bool immediate; /* set by the caller before submission, or false; see below */
 	int fd;
 	uint64_t offset;
 	union {

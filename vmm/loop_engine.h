@@ -57,7 +57,9 @@ struct loop_slot {
 struct loop {
 	const struct loop_engine_ops *ops;
 	struct loop_options options;
-	unsigned inflight; /* operations */
+	unsigned inflight;	       /* operations */
+	struct loop_op *finished_head; /* immediate operations, to be reported */
+	struct loop_op **finished_tail;
 
 	struct loop_slot *slots;
 	uint32_t slot_count;
@@ -89,6 +91,8 @@ int loop_epoll_create(struct loop **out, const struct loop_options *options) MUS
 
 /* Calls back the event in SLOT unless it has another owner by now. */
 void loop_dispatch_event(struct loop *loop, uint32_t slot, uint32_t generation, uint32_t events);
+/* Carries OP out on this thread; its result is in op->result. */
+void loop_run_op(struct loop_op *op);
 /* Reports OP done. */
 void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result);
 

@@ -11,7 +11,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -102,31 +101,6 @@ static void list_move(struct op_list *to, struct op_list *from)
 
 /* ---- threads ---- */
 
-static int64_t run_once(const struct loop_op *op)
-{
-	switch ((enum loop_opcode)op->opcode) {
-	case LOOP_OP_READ:
-		return preadv(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
-	case LOOP_OP_WRITE:
-		return pwritev(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
-	case LOOP_OP_FDATASYNC:
-		return fdatasync(op->fd);
-	case LOOP_OP_FALLOCATE:
-		return fallocate(op->fd, op->mode, (off_t)op->offset, (off_t)op->len);
-	}
-	return -1;
-}
-
-static void run_op(struct loop_op *op)
-{
-	int64_t ret;
-
-	do {
-		ret = run_once(op);
-	} while (ret < 0 && errno == EINTR);
-	op->result = ret < 0 ? -errno : ret;
-}
-
 static void *pool_thread(void *arg)
 {
 	struct loop_epoll *ep = arg;
@@ -145,7 +119,7 @@ static void *pool_thread(void *arg)
 		if (!op)
 			break;
 		pthread_mutex_unlock(&ep->lock);
-		run_op(op);
+		loop_run_op(op);
 		pthread_mutex_lock(&ep->lock);
 		ring = !ep->done.head;
 		list_add(&ep->done, op);
@@ -235,7 +209,7 @@ static void hand_over(struct loop_epoll *ep)
 	if (ep->thread_count == 0 && pool_start(ep) < 0) {
 		/* Nobody to do it: slowly is better than not at all. */
 		for (struct loop_op *op = ep->queued.head; op; op = op->next)
-			run_op(op);
+			loop_run_op(op);
 		list_move(&ep->local, &ep->queued);
 		ep->queued_count = 0;
 		return;

@@ -5,11 +5,13 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "devices/block/file_lock.h"
 #include "vmm/log.h"
@@ -197,6 +199,13 @@ static void warn_of_tail(const struct block_file *file, const char *path)
 			 file->info.logical_size);
 }
 
+bool block_file_is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 int block_file_open(struct block_file *file, const struct block_options *options)
 {
 	int ret;
@@ -218,6 +227,7 @@ int block_file_open(struct block_file *file, const struct block_options *options
 		measure_device(file);
 	else
 		measure_plain_file(file);
+	file->in_memory = !file->is_device && block_file_is_in_memory(file->fd);
 	file->info.size = block_file_size(file);
 	warn_of_tail(file, options->path);
 	return 0;

@@ -20,8 +20,12 @@ struct block_file {
 	int plain_fd;
 	bool direct;
 	bool is_device; /* a block device */
+	bool in_memory; /* reading and writing waits for no device */
 	struct block_info info;
 };
+
+/* Whether FD is on a file system that has no device behind it. */
+bool block_file_is_in_memory(int fd);
 
 /* Opens OPTIONS->path for writing unless read_only. 0 or -errno, logged. */
 int block_file_open(struct block_file *file, const struct block_options *options) MUST_CHECK;

@@ -37,6 +37,7 @@ struct block_overlay {
 	struct block block;
 	struct block_file base;
 	int written_fd;
+	bool written_in_memory;
 	uint8_t *present; /* a bit for each cluster; a mapping */
 	size_t present_len;
 	uint8_t *fill_buffers;	     /* FILL_BUFFERS clusters; a mapping */
@@ -134,6 +135,7 @@ static void io_on(struct block_request *req, bool written, void (*done)(struct f
 	req->io.loop = req->loop;
 	req->io.fd = written ? ov->written_fd : ov->base.fd;
 	req->io.plain_fd = !written && ov->base.direct ? ov->base.plain_fd : -1;
+	req->io.immediate = written ? ov->written_in_memory : ov->base.in_memory;
 }
 
 static void run_read(struct file_io *io, int result);
@@ -354,6 +356,7 @@ static int write_data(struct block_request *req)
 static int punch(struct block_request *req)
 {
 	req->io.op.done = hole_punched;
+	req->io.op.immediate = false;
 	return loop_fallocate(req->loop, &req->io.op, to_overlay(req->block)->written_fd,
 			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, req->offset, req->len);
 }
@@ -486,6 +489,7 @@ static int open_written(struct block_overlay *ov)
 		return log_errno(errno,
 				 "make a file for the overlay in %s (set TMPDIR to another place)",
 				 dir);
+	ov->written_in_memory = block_file_is_in_memory(ov->written_fd);
 	if (ftruncate(ov->written_fd, (off_t)ov->block.info.size) < 0 ||
 	    fallocate(ov->written_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, CLUSTER_LEN) <
 		    0)

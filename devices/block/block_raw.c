@@ -138,6 +138,7 @@ static int start_transfer(struct block_request *req)
 	io->loop = req->loop;
 	io->fd = file->fd;
 	io->plain_fd = file->direct ? file->plain_fd : -1;
+	io->immediate = file->in_memory;
 	io->write = req->op == BLOCK_WRITE;
 	io->iov = req->iov;
 	io->iov_count = req->iov_count;
@@ -155,6 +156,7 @@ static int start_zeroes(struct block_request *req)
 	io->loop = req->loop;
 	io->fd = raw->file.fd;
 	io->plain_fd = raw->file.direct ? raw->file.plain_fd : -1;
+	io->immediate = false;
 	io->write = true;
 	io->offset = req->offset;
 	io->len = req->len < ZEROES_LEN ? req->len : ZEROES_LEN;
@@ -167,6 +169,8 @@ static int start_zeroes(struct block_request *req)
 static int start_fallocate(struct block_request *req, int mode)
 {
 	req->io.op.done = fallocate_done;
+	/* A gigabyte given back at once takes its time even in memory. */
+	req->io.op.immediate = false;
 	return loop_fallocate(req->loop, &req->io.op, to_raw(req->block)->file.fd,
 			      mode | FALLOC_FL_KEEP_SIZE, req->offset, req->len);
 }
@@ -189,6 +193,7 @@ static int start(struct block_request *req, enum step step)
 		return start_zeroes(req);
 	case STEP_FLUSH:
 		req->io.op.done = flush_done;
+		req->io.op.immediate = raw->file.in_memory;
 		return loop_fdatasync(req->loop, &req->io.op, raw->file.fd);
 	default:
 		return start_transfer(req);

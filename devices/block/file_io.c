@@ -51,6 +51,7 @@ static int issue(struct file_io *io)
 	int ret;
 
 	io->op.done = transfer_done;
+	io->op.immediate = io->immediate;
 	if (io->write)
 		ret = loop_writev(io->loop, &io->op, io->fd, io->iov, count, io->offset);
 	else

@@ -272,16 +272,20 @@ static void overlays_share_an_image_and_keep_writers_out(void **state)
 static void nothing_is_left_behind(void **state)
 {
 	struct fixture *f = *state;
-	char command[] = "/var/tmp/test-overlay-tmp-XXXXXX";
+	char dir[] = "/var/tmp/test-overlay-tmp-XXXXXX";
+	const char *old = getenv("TMPDIR");
 	struct block *block;
 
-	assert_non_null(mkdtemp(command));
-	setenv("TMPDIR", command, 1);
+	assert_non_null(mkdtemp(dir));
+	setenv("TMPDIR", dir, 1);
 	block = open_overlay(f->path);
 	/* Not even while it is in use. */
-	assert_int_equal(rmdir(command), 0);
+	assert_int_equal(rmdir(dir), 0);
 	block_destroy(block);
-	unsetenv("TMPDIR");
+	if (old)
+		setenv("TMPDIR", "/dev/shm", 1);
+	else
+		unsetenv("TMPDIR");
 }
 
 #define OVERLAY_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -308,5 +312,7 @@ int main(void)
 {
 	int failed = run_on(LOOP_ENGINE_EPOLL, "overlay back end on epoll");
 
-	return failed + run_on(LOOP_ENGINE_IO_URING, "overlay back end on io_uring");
+	failed += run_on(LOOP_ENGINE_IO_URING, "overlay back end on io_uring");
+	setenv("TMPDIR", "/dev/shm", 1);
+	return failed + run_on(LOOP_ENGINE_IO_URING, "overlay back end in memory");
 }

@@ -24,6 +24,7 @@
 #define IMAGE_LEN (1u << 20)
 
 static enum loop_engine engine;
+static const char *directory;
 
 struct fixture {
 	struct loop *loop;
@@ -55,7 +56,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	int fd;
 
-	strcpy(f->path, "/var/tmp/test-block-XXXXXX");
+	snprintf(f->path, sizeof(f->path), "%s/test-block-XXXXXX", directory);
 	fd = mkostemp(f->path, O_CLOEXEC);
 	assert_true(fd >= 0);
 	f->buffer =
@@ -421,7 +422,7 @@ static void a_busy_loop_says_so(void **state)
 
 #define RAW_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-static int run_on(enum loop_engine which, const char *name)
+static int run_on(enum loop_engine which, const char *where, const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		RAW_TEST(the_size_is_the_files),
@@ -442,12 +443,17 @@ static int run_on(enum loop_engine which, const char *name)
 	};
 
 	engine = which;
+	directory = where;
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
 int main(void)
 {
-	int failed = run_on(LOOP_ENGINE_EPOLL, "raw back end on epoll");
+	int failed = run_on(LOOP_ENGINE_EPOLL, "/var/tmp", "raw back end on epoll");
 
-	return failed + run_on(LOOP_ENGINE_IO_URING, "raw back end on io_uring");
+	failed += run_on(LOOP_ENGINE_IO_URING, "/var/tmp", "raw back end on io_uring");
+	/* Where reads and writes are carried out at once. */
+	failed += run_on(LOOP_ENGINE_EPOLL, "/dev/shm", "raw back end in memory, on epoll");
+	return failed +
+	       run_on(LOOP_ENGINE_IO_URING, "/dev/shm", "raw back end in memory, on io_uring");
 }
