@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,8 +148,8 @@ static int run_program(struct probe *probe, uint64_t *spent_ns)
 
 static int measure(struct probe *probe, struct probe_result *out)
 {
-	uint64_t spent_ns;
-	uint64_t count;
+	uint64_t spent_ns = 0;
+	uint64_t count = 0;
 	int ret = arch_probe_load(0, probe->kvm_fd, probe->vcpu_fd, probe->mem);
 
 	if (ret == 0)
@@ -203,6 +204,19 @@ int probe_kvm(int kvm_fd, struct probe_result *out)
 	return 0;
 }
 
+bool probe_next_lack(int kvm_fd, size_t *next, struct probe_lack *out)
+{
+	while (*next < arch_probe_cap_count) {
+		const struct arch_probe_cap *cap = &arch_probe_caps[(*next)++];
+
+		if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, (unsigned long)cap->cap) > 0)
+			continue;
+		*out = (struct probe_lack){ cap->name, cap->needed_for, cap->optional };
+		return true;
+	}
+	return false;
+}
+
 bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len)
 {
 	char failed[120] = "";
@@ -222,16 +236,28 @@ bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len)
 	return true;
 }
 
-void probe_warn_of_software_kvm(void)
+static void *warn_thread(void *opaque)
 {
-	auto_close int kvm_fd = -1;
+	auto_close int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	struct probe_result result;
 	char line[512];
 
-	if (arch_probe_cpu_virtualizes())
-		return;
-	kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	(void)opaque;
 	if (kvm_fd >= 0 && probe_kvm(kvm_fd, &result) == 0 &&
 	    probe_explain(&result, line, sizeof(line)))
 		log_warn("%s", line);
+	return NULL;
+}
+
+void probe_warning_start(struct probe_warning *warning)
+{
+	warning->started = !arch_probe_cpu_virtualizes() &&
+			   pthread_create(&warning->thread, NULL, warn_thread, NULL) == 0;
+}
+
+void probe_warning_join(struct probe_warning *warning)
+{
+	if (warning->started)
+		pthread_join(warning->thread, NULL);
+	warning->started = false;
 }

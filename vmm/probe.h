@@ -6,7 +6,9 @@
 #ifndef VMM_PROBE_H
 #define VMM_PROBE_H
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/err.h"
@@ -27,6 +29,15 @@ struct probe_result {
  */
 int probe_kvm(int kvm_fd, struct probe_result *out) MUST_CHECK;
 
+/* One after the other: what KVM_FD lacks. Start with *NEXT 0; false at the end. Texts are static.
+ */
+struct probe_lack {
+	const char *cap;	/* "SIGNAL_MSI" */
+	const char *needed_for; /* "message-signalled interrupts" */
+	bool optional;
+};
+bool probe_next_lack(int kvm_fd, size_t *next, struct probe_lack *out);
+
 /*
  * One line: why a stock kernel cannot run here, and where it can. False when it can, and BUF is
  * untouched.
@@ -34,9 +45,16 @@ int probe_kvm(int kvm_fd, struct probe_result *out) MUST_CHECK;
 bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len);
 
 /*
- * Warns in one line when /dev/kvm cannot run a stock kernel, before one is tried. Costs next to
- * nothing where the CPU has virtualization, else what probe_kvm takes. Setup, main thread.
+ * Warns in one line when /dev/kvm cannot run a stock kernel. On a thread of its own, so that a
+ * start waits for nothing; where the CPU has virtualization there is nothing to find out and no
+ * thread. Main thread.
  */
-void probe_warn_of_software_kvm(void);
+struct probe_warning {
+	pthread_t thread;
+	bool started;
+};
+
+void probe_warning_start(struct probe_warning *warning);
+void probe_warning_join(struct probe_warning *warning);
 
 #endif

@@ -11,11 +11,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include "vmm/end.h"
 #include "vmm/io_threads.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/probe.h"
 #include "vmm/timeline.h"
 #include "vmm/vcpu.h"
 
@@ -27,6 +29,9 @@
 #define PVPANIC_GRACE_NS 300000000ull
 /* How long one that said so only on its console may take to reset or to finish printing. */
 #define PANIC_LINE_GRACE_NS 3000000000ull
+
+/* A smaller kernel is a bare guest, which runs on every kind of /dev/kvm. */
+#define LINUX_LEN_MIN (1 << 20)
 
 struct run {
 	const struct config *config;
@@ -46,6 +51,7 @@ struct run {
 	struct loop_timer panic_timer;
 	bool pvpanic_seen;    /* atomic */
 	bool panic_line_seen; /* atomic */
+	struct probe_warning warning;
 };
 
 static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH };
@@ -209,6 +215,17 @@ static enum end_kind run_verdict(struct run *run)
 	return kind;
 }
 
+/* Where /dev/kvm may be of a kind that runs no stock kernel, finds that out while the guest tries.
+ */
+static void run_warn_of_software_kvm(struct run *run)
+{
+	struct stat kernel;
+
+	if (!run->warning.started && stat(run->config->kernel, &kernel) == 0 &&
+	    kernel.st_size >= LINUX_LEN_MIN)
+		probe_warning_start(&run->warning);
+}
+
 static int run_boot_once(struct run *run, struct timeline *timeline)
 {
 	int ret;
@@ -223,6 +240,8 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 	ret = io_threads_start(&run->io);
 	if (ret == 0)
 		ret = machine_start(run->machine);
+	if (ret == 0)
+		run_warn_of_software_kvm(run);
 	while (ret == 0) {
 		ret = loop_run(run->io.main_loop);
 		if (ret < 0 || run_verdict(run) != END_PANIC ||
@@ -326,6 +345,7 @@ static int run_open(struct run *run, struct timeline *timeline)
 
 static void run_close(struct run *run)
 {
+	probe_warning_join(&run->warning);
 	machine_host_close(run->host);
 	if (run->io.main_loop) {
 		loop_event_del(run->io.main_loop, &run->panic_event);

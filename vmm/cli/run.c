@@ -3,24 +3,11 @@
  */
 #include "vmm/run.h"
 
-#include <sys/stat.h>
-
 #include "vmm/cli/cli.h"
 #include "vmm/config.h"
 #include "vmm/end.h"
 #include "vmm/log.h"
-#include "vmm/probe.h"
 #include "vmm/timeline.h"
-
-/* Bare guests are smaller, and run anywhere. */
-#define LINUX_LEN_MIN (1 << 20)
-
-static bool is_linux(const char *kernel)
-{
-	struct stat st;
-
-	return stat(kernel, &st) == 0 && st.st_size >= LINUX_LEN_MIN;
-}
 
 static int run(struct config *config, struct timeline *timeline, int argc, char **argv)
 {
@@ -36,8 +23,6 @@ static int run(struct config *config, struct timeline *timeline, int argc, char 
 		return config_print(config) < 0 ? EXIT_STATUS_HOST : 0;
 	timeline_mark(timeline, "configuration");
 	log_debug("command line: %s", config->cmdline_full);
-	if (is_linux(config->kernel))
-		probe_warn_of_software_kvm();
 	return run_machine(config, timeline);
 }
 
