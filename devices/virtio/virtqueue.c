@@ -5,8 +5,10 @@
  *
  * Ordering. The driver publishes entries and then the available index: our acquire load of the
  * index comes before the loads of what it covers. We fill used elements and then store the used
- * index with release. Both sides suppress notifications by writing a wish and then looking at the
- * other's index (2.7.7, 2.7.10): a store before a load, which only a full barrier keeps in order.
+ * index, which releases them. Both sides suppress notifications by writing a wish and then looking
+ * at the other's index (2.7.7, 2.7.10): a store before a load of something else. Both of ours are
+ * sequentially consistent, which keeps them in order on every CPU (xchg on x86, stlr and ldar on
+ * ARM).
  */
 #include "devices/virtio/virtqueue.h"
 
@@ -229,13 +231,12 @@ bool virtqueue_flush(struct virtqueue *vq)
 	if (!vq->enabled || vq->used_next == old)
 		return false;
 	vq->used_stored = vq->used_next;
-	__atomic_store_n(&vq->used->idx, vq->used_next, __ATOMIC_RELEASE);
 	/* The driver states its wish and then looks at the index; we do the reverse. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&vq->used->idx, vq->used_next, __ATOMIC_SEQ_CST);
 	if (vq->event_idx)
-		return vring_need_event(__atomic_load_n(used_event(vq), __ATOMIC_RELAXED),
+		return vring_need_event(__atomic_load_n(used_event(vq), __ATOMIC_SEQ_CST),
 					vq->used_next, old);
-	return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
+	return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_SEQ_CST) & VRING_AVAIL_F_NO_INTERRUPT);
 }
 
 void virtqueue_disable_notify(struct virtqueue *vq)
@@ -253,13 +254,12 @@ bool virtqueue_enable_notify(struct virtqueue *vq)
 	if (!vq->enabled || vq->broken)
 		return false;
 	vq->notify_disabled = false;
-	if (vq->event_idx)
-		__atomic_store_n(avail_event(vq), vq->avail_next, __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&vq->used->flags, 0, __ATOMIC_RELAXED);
 	/* The driver publishes its index and then looks at our wish; we do the reverse. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return virtqueue_has_work(vq);
+	if (vq->event_idx)
+		__atomic_store_n(avail_event(vq), vq->avail_next, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&vq->used->flags, 0, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&vq->avail->idx, __ATOMIC_SEQ_CST) != vq->avail_next;
 }
 
 bool virtqueue_has_work(struct virtqueue *vq)

@@ -80,10 +80,9 @@ bool fake_ring_offer(struct fake_ring *ring, uint16_t head)
 	ring->avail->ring[old % ring->size] = head;
 	ring->avail_next++;
 	fake_ring_set_avail_idx(ring, ring->avail_next);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (ring->event_idx)
 		return vring_need_event(fake_ring_avail_event(ring), ring->avail_next, old);
-	return !(__atomic_load_n(&ring->used->flags, __ATOMIC_RELAXED) & VRING_USED_F_NO_NOTIFY);
+	return !(__atomic_load_n(&ring->used->flags, __ATOMIC_SEQ_CST) & VRING_USED_F_NO_NOTIFY);
 }
 
 uint16_t fake_ring_add(struct fake_ring *ring, const struct fake_part *parts, unsigned count)
@@ -96,7 +95,7 @@ uint16_t fake_ring_add(struct fake_ring *ring, const struct fake_part *parts, un
 
 void fake_ring_set_avail_idx(struct fake_ring *ring, uint16_t idx)
 {
-	__atomic_store_n(&ring->avail->idx, idx, __ATOMIC_RELEASE);
+	__atomic_store_n(&ring->avail->idx, idx, __ATOMIC_SEQ_CST);
 }
 
 uint16_t fake_ring_used_count(const struct fake_ring *ring)
@@ -124,7 +123,7 @@ void fake_ring_set_used_event(struct fake_ring *ring, uint16_t event)
 
 uint16_t fake_ring_avail_event(const struct fake_ring *ring)
 {
-	const uint16_t *event = (const void *)&ring->used->ring[ring->size];
+	const uint16_t *event = (const uint16_t *)(const void *)&ring->used->ring[ring->size];
 
-	return __atomic_load_n(event, __ATOMIC_RELAXED);
+	return __atomic_load_n(event, __ATOMIC_SEQ_CST);
 }
