@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,6 +65,9 @@ struct machine {
 	unsigned row_count;
 	struct arch_boot boot;
 	struct arch_cpu_model *cpu_model;
+	pthread_t model_thread;
+	bool model_started;
+	int model_result;
 	struct vcpu vcpus[ARCH_CPUS_MAX];
 	unsigned vcpu_count;
 	bool vm_created;
@@ -380,9 +384,35 @@ static void machine_on_first_run(void *opaque)
 	timeline_log(m->timeline);
 }
 
+static void *machine_model_thread(void *opaque)
+{
+	struct machine *m = opaque;
+
+	m->model_result =
+		arch_cpu_model_create(&m->cpu_model, m->vm.kvm_fd, m->vm.fd, m->config->cpus);
+	return NULL;
+}
+
+/* Asking KVM what the CPU is like takes the longest of all calls (0.6 ms): it is done beside the
+ * rest of the start. */
+static void machine_start_model(struct machine *m)
+{
+	m->model_started = pthread_create(&m->model_thread, NULL, machine_model_thread, m) == 0;
+	if (!m->model_started)
+		machine_model_thread(m);
+}
+
+static int machine_wait_model(struct machine *m)
+{
+	if (m->model_started)
+		pthread_join(m->model_thread, NULL);
+	m->model_started = false;
+	return m->model_result;
+}
+
 static int machine_create_vcpus(struct machine *m)
 {
-	int ret = arch_cpu_model_create(&m->cpu_model, m->vm.kvm_fd, m->vm.fd, m->config->cpus);
+	int ret = machine_wait_model(m);
 
 	for (; ret == 0 && m->vcpu_count < m->config->cpus; m->vcpu_count += ret == 0)
 		ret = vcpu_create(&m->vcpus[m->vcpu_count], &m->vm, m->end, m->cpu_model, &m->boot,
@@ -403,6 +433,7 @@ static int machine_build(struct machine *m)
 	if (ret < 0)
 		return ret;
 	m->vm_created = true;
+	machine_start_model(m);
 	ret = machine_build_pci(m);
 	if (ret == 0)
 		ret = vm_create_irqchip(&m->vm);
@@ -458,6 +489,7 @@ void machine_destroy(struct machine *m)
 		return;
 	while (m->vcpu_count)
 		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
+	(void)machine_wait_model(m);
 	arch_cpu_model_destroy(m->cpu_model);
 	router = &m->vm.irq.router;
 	while (m->virtio_count) {
