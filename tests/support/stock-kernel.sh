@@ -9,6 +9,7 @@
 # The directory lives in ${XDG_CACHE_HOME:-~/.cache}/vmm, one a package version, appears complete
 # or not at all, and is used from then on without asking any server; --update looks for a newer
 # package. Any number of callers may run at once.
+# shellcheck source-path=SCRIPTDIR
 set -eu
 
 arch=amd64
@@ -28,6 +29,7 @@ while [ $# -gt 0 ]; do
 done
 series=${1:?usage: stock-kernel.sh [--arch amd64|arm64] [--initrd] [--update] 6.1|6.12}
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/apt.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vmm/stock-kernel
 mkdir -p "$cache"
 
@@ -43,28 +45,14 @@ cached()
 	find "$cache" -maxdepth 1 -name "linux-image-${series}[.+-]*_$arch" | sort -V | tail -n 1
 }
 
-# A foreign architecture's package lists go to a directory of their own, so that the machine's
-# package system is not altered; its own lists are used as they are.
-apt_options()
-{
-	local state=$cache/.apt-$arch
-
-	[ "$arch" != "$(dpkg --print-architecture)" ] || return 0
-	mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial"
-	: >"$state/status"
-	echo "-o Dir::State=$state/state -o Dir::State::status=$state/status" \
-		"-o Dir::Cache=$state/cache -o APT::Architecture=$arch" \
-		"-o APT::Architectures=$arch -o APT::Sandbox::User=root"
-}
-
 # The package that the series' metapackage stands for today, or nothing.
 newest_package()
 {
 	local meta
 
 	for meta in "linux-image-$series-cloud-$arch" "linux-image-cloud-$arch"; do
-		# shellcheck disable=SC2086 # options, one a word
-		apt-cache $1 depends "$meta" 2>/dev/null |
+		# shellcheck disable=SC2046 # options, one a word
+		apt-cache $(apt_options "$arch") depends "$meta" 2>/dev/null |
 			sed -n "s/^ *Depends: \(linux-image-${series}[.+-].*\)/\1/p"
 	done | head -n 1
 }
@@ -92,18 +80,12 @@ unpack_payload()
 
 download()
 {
-	local options package work final
+	local package work final
 
-	options=$(apt_options)
-	package=$(newest_package "$options")
+	package=$(newest_package)
 	if [ -z "$package" ] || [ -n "$update" ]; then
-		if [ -n "$options" ] || [ "$(id -u)" = 0 ]; then
-			# shellcheck disable=SC2086
-			apt-get $options -qq update >&2 || :
-		else
-			sudo -n apt-get -qq update >&2 || :
-		fi
-		package=$(newest_package "$options")
+		apt_refresh "$arch"
+		package=$(newest_package)
 	fi
 	[ -n "$package" ] || fail "no cloud kernel $series for $arch: is Debian's archive reachable," \
 		"and are its security updates among apt's sources?"
@@ -112,9 +94,7 @@ download()
 	# shellcheck disable=SC2064 # expanded now on purpose
 	trap "rm -rf '$work'" EXIT
 	mkdir "$work/deb"
-	# shellcheck disable=SC2086
-	(cd "$work/deb" && apt-get $options -qq -o APT::Sandbox::User=root download "$package") >&2 ||
-		fail "cannot download $package"
+	apt_download "$arch" "$work/deb" "$package" || fail "cannot download $package"
 	final=$cache/$(basename "$work"/deb/*.deb .deb)
 	if [ ! -d "$final" ]; then
 		dpkg-deb -x "$work"/deb/*.deb "$work/root"
