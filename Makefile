@@ -56,6 +56,8 @@ vmm_SRC := \
 	vmm/bus.c \
 	vmm/irq.c \
 	vmm/loop.c \
+	vmm/loop_op.c \
+	vmm/loop_call.c \
 	vmm/loop_uring.c \
 	vmm/loop_epoll.c \
 	vmm/irq_kvm.c \

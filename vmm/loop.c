@@ -1,7 +1,7 @@
 /*
  * The event loop, apart from what differs between io_uring and epoll (vmm/loop_uring.c,
- * vmm/loop_epoll.c): events in slots, timers, deferred work, calls from other threads, and the
- * round itself.
+ * vmm/loop_epoll.c): events in slots, timers, deferred work, and the round itself. Operations on
+ * files are in vmm/loop_op.c, calls from other threads in vmm/loop_call.c.
  *
  * A descriptor's arrivals name a slot and a generation, never a pointer: an arrival that was
  * already under way when its event was deleted, or its slot reused, finds another generation and
@@ -12,18 +12,13 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <linux/major.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,7 +112,7 @@ const char *loop_engine_name(const struct loop *loop)
 	return loop->ops->name;
 }
 
-static void wake(struct loop *loop)
+void loop_wake(struct loop *loop)
 {
 	uint64_t one = 1;
 	/* It can fail only when full, and then the loop is being woken already. */
@@ -131,7 +126,7 @@ void loop_stop(struct loop *loop)
 	int saved = errno;
 
 	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
-	wake(loop);
+	loop_wake(loop);
 	errno = saved;
 }
 
@@ -338,197 +333,16 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred)
 	deferred->queued = false;
 }
 
-static void run_finished(struct loop *loop);
-
 static void run_deferred(struct loop *loop)
 {
 	struct loop_deferred *deferred;
 
-	run_finished(loop);
+	loop_run_finished(loop);
 	while ((deferred = loop->deferred_head)) {
 		loop_defer_cancel(loop, deferred);
 		deferred->fn(deferred);
-		run_finished(loop);
+		loop_run_finished(loop);
 	}
-}
-
-/* ---- operations ---- */
-
-static int64_t run_once(const struct loop_op *op)
-{
-	switch ((enum loop_opcode)op->opcode) {
-	case LOOP_OP_READ:
-		return preadv(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
-	case LOOP_OP_WRITE:
-		return pwritev(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
-	case LOOP_OP_FDATASYNC:
-		return fdatasync(op->fd);
-	case LOOP_OP_FALLOCATE:
-		return fallocate(op->fd, op->mode, (off_t)op->offset, (off_t)op->len);
-	}
-	return -1;
-}
-
-void loop_run_op(struct loop_op *op)
-{
-	int64_t ret;
-
-	do {
-		ret = run_once(op);
-	} while (ret < 0 && errno == EINTR);
-	op->result = ret < 0 ? -errno : ret;
-}
-
-static void finish_now(struct loop *loop, struct loop_op *op)
-{
-	loop_run_op(op);
-	loop_count(&loop->stats.syscalls, 1);
-	op->next = NULL;
-	*loop->finished_tail = op;
-	loop->finished_tail = &op->next;
-}
-
-/* Ends because what may be in flight is bounded, each queue by its driver and its budget. */
-static void run_finished(struct loop *loop)
-{
-	struct loop_op *op;
-
-	while ((op = loop->finished_head)) {
-		loop->finished_head = op->next;
-		if (!loop->finished_head)
-			loop->finished_tail = &loop->finished_head;
-		loop_dispatch_op(loop, op, op->result);
-	}
-}
-
-static int submit(struct loop *loop, struct loop_op *op, enum loop_opcode opcode, int fd)
-{
-	int ret;
-
-	if (loop->draining)
-		return -ECANCELED;
-	if (loop->inflight >= loop->options.entries)
-		return -EBUSY;
-	op->opcode = (uint8_t)opcode;
-	op->fd = fd;
-	ret = 0;
-	if (op->immediate)
-		finish_now(loop, op);
-	else
-		ret = loop->ops->submit(loop, op);
-	if (ret == 0)
-		loop->inflight++;
-	return ret;
-}
-
-int loop_readv(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,
-	       unsigned iov_count, uint64_t offset)
-{
-	op->iov = iov;
-	op->iov_count = iov_count;
-	op->offset = offset;
-	return submit(loop, op, LOOP_OP_READ, fd);
-}
-
-int loop_writev(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,
-		unsigned iov_count, uint64_t offset)
-{
-	op->iov = iov;
-	op->iov_count = iov_count;
-	op->offset = offset;
-	return submit(loop, op, LOOP_OP_WRITE, fd);
-}
-
-int loop_fdatasync(struct loop *loop, struct loop_op *op, int fd)
-{
-	return submit(loop, op, LOOP_OP_FDATASYNC, fd);
-}
-
-int loop_fallocate(struct loop *loop, struct loop_op *op, int fd, int mode, uint64_t offset,
-		   uint64_t len)
-{
-	op->mode = mode;
-	op->offset = offset;
-	op->len = len;
-	return submit(loop, op, LOOP_OP_FALLOCATE, fd);
-}
-
-void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result)
-{
-	assert(loop->inflight > 0);
-	loop->inflight--;
-	loop_count(&loop->stats.ops, 1);
-	op->done(op, result);
-}
-
-void loop_register_fd(struct loop *loop, int fd)
-{
-	loop->ops->register_fd(loop, fd);
-}
-
-void loop_unregister_fd(struct loop *loop, int fd)
-{
-	loop->ops->unregister_fd(loop, fd);
-}
-
-/* ---- calls from other threads ---- */
-
-static bool call_is_done(struct loop_call *call)
-{
-	return __atomic_load_n(&call->state, __ATOMIC_ACQUIRE) != 0;
-}
-
-void loop_call(struct loop *loop, struct loop_call *call)
-{
-	assert(!loop_is_current(loop));
-	call->next = NULL;
-	__atomic_store_n(&call->state, 0, __ATOMIC_RELAXED);
-
-	pthread_mutex_lock(&loop->call_lock);
-	if (loop->running) {
-		__atomic_store_n(loop->call_tail, call, __ATOMIC_RELEASE);
-		loop->call_tail = &call->next;
-		wake(loop);
-	} else {
-		/* Under the lock, so that the loop's thread cannot start in the middle. */
-		call->fn(call);
-	}
-	pthread_mutex_unlock(&loop->call_lock);
-
-	while (!call_is_done(call))
-		syscall(SYS_futex, &call->state, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-}
-
-void loop_call_done(struct loop_call *call)
-{
-	/* The caller may return and reuse the memory as soon as it sees this; waking an address
-	 * that nobody waits on any more does no harm. */
-	__atomic_store_n(&call->state, 1, __ATOMIC_RELEASE);
-	syscall(SYS_futex, &call->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
-static void run_calls(struct loop *loop)
-{
-	struct loop_call *call;
-
-	if (!__atomic_load_n(&loop->call_head, __ATOMIC_ACQUIRE))
-		return;
-	pthread_mutex_lock(&loop->call_lock);
-	call = loop->call_head;
-	__atomic_store_n(&loop->call_head, NULL, __ATOMIC_RELAXED);
-	loop->call_tail = &loop->call_head;
-	pthread_mutex_unlock(&loop->call_lock);
-	while (call) {
-		struct loop_call *next = call->next;
-
-		call->fn(call);
-		call = next;
-	}
-}
-
-bool loop_is_current(const struct loop *loop)
-{
-	return __atomic_load_n(&loop->owner, __ATOMIC_RELAXED) == (uintptr_t)pthread_self();
 }
 
 /* ---- the round ---- */
@@ -574,7 +388,7 @@ int loop_run(struct loop *loop)
 		return ret;
 	for (;;) {
 		run_timers(loop);
-		run_calls(loop);
+		loop_run_calls(loop);
 		run_ready(loop);
 		run_deferred(loop);
 		if (__atomic_load_n(&loop->stop, __ATOMIC_SEQ_CST)) {
@@ -589,7 +403,7 @@ int loop_run(struct loop *loop)
 	}
 	loop->draining = true;
 	while (!finish(loop))
-		run_calls(loop);
+		loop_run_calls(loop);
 	return ret;
 }
 

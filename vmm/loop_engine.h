@@ -1,8 +1,8 @@
 /*
- * Between vmm/loop.c and its two engines; nobody else includes it. The loop keeps what is the same
- * for both (slots of events, timers, deferred work, calls from other threads); an engine waits,
- * arms descriptors and carries operations out. All of it runs on the loop's thread, or before there
- * is one.
+ * Between the files that the loop consists of; nobody else includes it. The loop keeps what is the
+ * same for both (slots of events, timers, deferred work, calls from other threads); an engine
+ * waits, arms descriptors and carries operations out. All of it runs on the loop's thread, or
+ * before there is one.
  */
 #ifndef VMM_LOOP_ENGINE_H
 #define VMM_LOOP_ENGINE_H
@@ -95,6 +95,13 @@ void loop_dispatch_event(struct loop *loop, uint32_t slot, uint32_t generation, 
 void loop_run_op(struct loop_op *op);
 /* Reports OP done. */
 void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result);
+
+/* Reports the immediate operations that were carried out. */
+void loop_run_finished(struct loop *loop);
+/* Runs what other threads have handed over. */
+void loop_run_calls(struct loop *loop);
+/* Makes the loop's thread begin a round. Any thread, and signal handlers. */
+void loop_wake(struct loop *loop);
 
 static inline void loop_count(uint64_t *counter, uint64_t add)
 {
