@@ -95,12 +95,13 @@ static char *escape(const char *path)
 
 static json_t *console_print(const struct config *config)
 {
-	auto_free char *path = escape(config->console_path ? config->console_path : "");
+	char *path = escape(config->console_path ? config->console_path : "");
+	json_t *text = path ? json_sprintf("%s,to=%s%s", console_names[config->console],
+					   to_names[config->console_to], path)
+			    : NULL;
 
-	if (!path)
-		return NULL;
-	return json_sprintf("%s,to=%s%s", console_names[config->console],
-			    to_names[config->console_to], path);
+	free(path);
+	return text;
 }
 
 static void console_clear(struct config *config)

@@ -138,7 +138,7 @@ int config_field_set(const struct config_field *field, void *obj, const char *te
 	case CONFIG_TYPE_ACTION:
 		break;
 	}
-	assert(!"a scalar");
+	assert(false); /* not a scalar */
 	return -EINVAL;
 }
 
@@ -201,7 +201,7 @@ json_t *config_field_print(const struct config_field *field, const void *obj)
 	case CONFIG_TYPE_ACTION:
 		break;
 	}
-	assert(!"a scalar");
+	assert(false); /* not a scalar */
 	return NULL;
 }
 
@@ -307,8 +307,6 @@ int config_fields_parse_spec(const struct config_field *fields, size_t count,
 		if (!field && is_first && first) {
 			if (equals)
 				*equals = '=';
-			field = first;
-			equals = NULL;
 			ret = config_field_set(first, obj, word, err);
 		} else if (!field) {
 			ret = config_field_unknown(fields, count, "", word, &inner);

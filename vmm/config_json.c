@@ -37,7 +37,7 @@ static int fail(const struct place *place, const struct config_error *err)
 static int read_item(struct config_reader *reader, const struct config_field *option, json_t *item,
 		     struct place *place)
 {
-	struct config_error err;
+	struct config_error err = { .text = "" };
 	int ret;
 
 	if (json_is_string(item))
@@ -61,7 +61,7 @@ static int read_list(struct config_reader *reader, const struct config_field *op
 	if (!json_is_array(value))
 		return read_item(reader, option, value, place);
 	if (option->list->single) {
-		struct config_error err;
+		struct config_error err = { .text = "" };
 
 		config_error_set(&err, "must be a text in quotes, not a list");
 		return fail(place, &err);
@@ -89,7 +89,7 @@ static int read_key(struct config_reader *reader, json_t *value, struct place *p
 {
 	const struct config_field *option =
 		config_field_find(config_options, config_option_count, place->key);
-	struct config_error err;
+	struct config_error err = { .text = "" };
 	int ret;
 
 	if (is_ignored(place->key))
@@ -169,24 +169,36 @@ static ssize_t read_all(int fd, char *buf)
 	return (ssize_t)len;
 }
 
+static int load_fd(struct config_reader *reader, const char *name, int fd)
+{
+	char *text = malloc(FILE_LEN_MAX + 2);
+	ssize_t len = text ? read_all(fd, text) : -ENOMEM;
+	int ret;
+
+	if (len < 0) {
+		ret = log_errno((int)len, "--config %s", name);
+	} else if (len > (ssize_t)FILE_LEN_MAX) {
+		log_err("--config %s: longer than 1 MiB: name a configuration file", name);
+		ret = -EINVAL;
+	} else {
+		text[len] = '\0';
+		ret = config_json_parse(reader, name, text, (size_t)len);
+	}
+	free(text);
+	return ret;
+}
+
 int config_json_load(struct config_reader *reader, const char *path)
 {
-	bool is_stdin = strcmp(path, "-") == 0;
-	auto_close int opened_fd = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	auto_free char *text = malloc(FILE_LEN_MAX + 2);
-	ssize_t len;
+	int fd;
+	int ret;
 
-	if (!is_stdin && opened_fd < 0)
+	if (strcmp(path, "-") == 0)
+		return load_fd(reader, "<stdin>", STDIN_FILENO);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
 		return log_errno(errno, "--config %s", path);
-	if (!text)
-		return log_errno(ENOMEM, "--config %s", path);
-	len = read_all(is_stdin ? STDIN_FILENO : opened_fd, text);
-	if (len < 0)
-		return log_errno((int)len, "--config %s", path);
-	if (len > (ssize_t)FILE_LEN_MAX) {
-		log_err("--config %s: longer than 1 MiB: name a configuration file", path);
-		return -EINVAL;
-	}
-	text[len] = '\0';
-	return config_json_parse(reader, is_stdin ? "<stdin>" : path, text, (size_t)len);
+	ret = load_fd(reader, path, fd);
+	close(fd);
+	return ret;
 }

@@ -86,15 +86,17 @@ static bool same_address(const char *a, const char *b)
 static int publish_add(struct config *config, const char *text, struct config_error *err)
 {
 	struct config_publish publish = { 0 };
-	auto_free char *copy = strdup(text);
+	char *copy;
 	int ret;
 
-	if (!copy)
-		return config_error_set(err, "out of memory");
 	if (config->publish_count == CONFIG_PUBLISH_MAX)
 		return config_error_set(err, "is one too many: at most %d ports",
 					CONFIG_PUBLISH_MAX);
+	copy = strdup(text);
+	if (!copy)
+		return config_error_set(err, "out of memory");
 	ret = publish_parse(&publish, copy, err);
+	free(copy);
 	if (ret < 0)
 		return ret;
 	for (unsigned i = 0; i < config->publish_count; i++) {

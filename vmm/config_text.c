@@ -160,10 +160,11 @@ int config_text_mac(const char *text, uint8_t mac[6], struct config_error *err)
 	if (strlen(text) != 17)
 		goto bad;
 	for (unsigned i = 0; i < 6; i++) {
-		int high = hex_digit(text[3 * i]);
-		int low = hex_digit(text[3 * i + 1]);
+		const char *at = text + (size_t)i * 3;
+		int high = hex_digit(at[0]);
+		int low = hex_digit(at[1]);
 
-		if (high < 0 || low < 0 || (i < 5 && text[3 * i + 2] != ':'))
+		if (high < 0 || low < 0 || (i < 5 && at[2] != ':'))
 			goto bad;
 		mac[i] = (uint8_t)(high << 4 | low);
 		sum |= mac[i];

@@ -21,7 +21,7 @@ static const char ikconfig_start[] = "IKCFG_ST";
 char *kernel_config_extract(const uint8_t *image, size_t len)
 {
 	const size_t mark_len = sizeof(ikconfig_start) - 1;
-	const uint8_t *mark = memmem(image, len, ikconfig_start, mark_len);
+	uint8_t *mark = memmem(image, len, ikconfig_start, mark_len);
 	z_stream stream = { 0 };
 	char *text;
 	int ret;
@@ -33,7 +33,7 @@ char *kernel_config_extract(const uint8_t *image, size_t len)
 		free(text);
 		return NULL;
 	}
-	stream.next_in = (Bytef *)(uintptr_t)(mark + mark_len);
+	stream.next_in = mark + mark_len;
 	len -= (size_t)(mark - image) + mark_len;
 	stream.avail_in = len > TEXT_LEN_MAX ? TEXT_LEN_MAX : (uInt)len;
 	stream.next_out = (Bytef *)text;
@@ -57,10 +57,13 @@ static int read_text(const char *path, char **out)
 
 	if (!text)
 		return -ENOMEM;
+	errno = 0;
 	file = gzopen(path, "rbe");
 	if (!file) {
+		int err = errno;
+
 		free(text);
-		return errno ? -errno : -ENOMEM;
+		return err > 0 ? -err : -ENOMEM;
 	}
 	len = gzread(file, text, TEXT_LEN_MAX - 1);
 	gzclose(file);
@@ -83,7 +86,7 @@ static int take_file(struct kernel_config *config, const char *path)
 	char *text = NULL;
 	int ret = read_text(path, &text);
 
-	if (ret < 0)
+	if (ret < 0 || !text)
 		return ret;
 	if (!is_config(text)) {
 		free(text);
@@ -95,27 +98,32 @@ static int take_file(struct kernel_config *config, const char *path)
 }
 
 /* Places where builds and distributions leave the file, most exact first. */
+static const struct config_place {
+	const char *name;
+	bool beside; /* the kernel; else an absolute path */
+	bool with_version;
+} config_places[] = {
+	{ "config-", true, true },	  { "config", true, false },
+	{ ".config", true, false },	  { "../../../.config", true, false },
+	{ "/boot/config-", false, true },
+};
+
 static int search(struct kernel_config *config, const char *kernel_path)
 {
-	static const char *const places[] = { "%1$sconfig-%2$s", "%1$sconfig", "%1$s.config",
-					      "%1$s../../../.config", "/boot/config-%2$s" };
 	const char *slash = strrchr(kernel_path, '/');
-	auto_free char *dir =
-		slash ? strndup(kernel_path, (size_t)(slash - kernel_path) + 1) : strdup("");
+	int dir_len = slash ? (int)(slash - kernel_path) + 1 : 0;
 
-	if (!dir)
-		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		auto_free char *path = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(config_places); i++) {
+		const struct config_place *place = &config_places[i];
+		char path[4096];
+		int len;
 
-		if (strstr(places[i], "%2$s") && !config->version[0])
+		if (place->with_version && !config->version[0])
 			continue;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		if (asprintf(&path, places[i], dir, config->version) < 0)
-			return -ENOMEM;
-#pragma GCC diagnostic pop
-		if (take_file(config, path) == 0)
+		len = snprintf(path, sizeof(path), "%.*s%s%s", place->beside ? dir_len : 0,
+			       kernel_path, place->name,
+			       place->with_version ? config->version : "");
+		if (len > 0 && (size_t)len < sizeof(path) && take_file(config, path) == 0)
 			return 0;
 	}
 	return -ENOENT;

@@ -5,6 +5,7 @@
  */
 #include "arch/probe.h"
 
+#include <assert.h>
 #include <cpuid.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -132,14 +133,26 @@ int arch_probe_vm_init(int vm_fd)
 	return ioctl(vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul) < 0 ? -errno : 0;
 }
 
+/* Laid out as struct kvm_cpuid2 and struct kvm_msrs, which end in arrays without a length. */
 struct cpuid_buffer {
-	struct kvm_cpuid2 head;
+	uint32_t count;
+	uint32_t padding;
 	struct kvm_cpuid_entry2 entries[256];
 };
 
+struct msr_buffer {
+	uint32_t count;
+	uint32_t padding;
+	struct kvm_msr_entry entries[3];
+};
+
+static_assert(offsetof(struct cpuid_buffer, entries) == offsetof(struct kvm_cpuid2, entries) &&
+		      offsetof(struct msr_buffer, entries) == offsetof(struct kvm_msrs, entries),
+	      "what KVM takes");
+
 static int load_cpuid(int kvm_fd, int vcpu_fd, struct cpuid_buffer *cpuid)
 {
-	*cpuid = (struct cpuid_buffer){ .head.nent = ARRAY_SIZE(cpuid->entries) };
+	*cpuid = (struct cpuid_buffer){ .count = ARRAY_SIZE(cpuid->entries) };
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
 	    ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
 		return -errno;
@@ -152,7 +165,7 @@ static bool cpuid_has(const struct cpuid_buffer *cpuid, enum need need)
 
 	if (need == NEED_NOTHING)
 		return true;
-	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
+	for (uint32_t i = 0; i < cpuid->count && i < ARRAY_SIZE(cpuid->entries); i++) {
 		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
 
 		if (entry->function != leaf || entry->index != 0)
@@ -227,11 +240,8 @@ static int load_sregs(int vcpu_fd, const struct program *program, bool has_xsave
 /* An MSR that is refused shows when the program that needs it fails. */
 static void load_msrs(int vcpu_fd)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[3];
-	} msrs = {
-		.head.nmsrs = 3,
+	struct msr_buffer msrs = {
+		.count = 3,
 		.entries = { { .index = MSR_STAR,
 			       .data = (uint64_t)(USER_SS - 8) << 48 | (uint64_t)KERNEL_CS << 32 },
 			     { .index = MSR_LSTAR, .data = TARGET_GPA },

@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-#include "arch/probe.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/config_finish.h"
 #include "vmm/probe.h"
@@ -34,8 +33,10 @@ static void add_open_failure(struct doctor_report *report, int err)
 
 static void check_capabilities(struct doctor_report *report, int kvm_fd)
 {
-	unsigned missing = 0;
 	int version = ioctl(kvm_fd, KVM_GET_API_VERSION, 0ul);
+	struct probe_lack lack;
+	bool complete = true;
+	size_t next = 0;
 
 	if (version != KVM_API_VERSION) {
 		doctor_add(report, "kvm.api", DOCTOR_FAIL, "KVM speaks version %d", version);
@@ -43,20 +44,16 @@ static void check_capabilities(struct doctor_report *report, int kvm_fd)
 			    KVM_API_VERSION);
 		return;
 	}
-	for (size_t i = 0; i < arch_probe_cap_count; i++) {
-		const struct arch_probe_cap *cap = &arch_probe_caps[i];
-
-		if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, (unsigned long)cap->cap) > 0)
-			continue;
-		missing++;
-		doctor_add(report, "kvm.capability", cap->optional ? DOCTOR_WARN : DOCTOR_FAIL,
-			   "KVM_CAP_%s is missing, for %s", cap->name, cap->needed_for);
-		if (!cap->optional)
+	while (probe_next_lack(kvm_fd, &next, &lack)) {
+		complete = false;
+		doctor_add(report, "kvm.capability", lack.optional ? DOCTOR_WARN : DOCTOR_FAIL,
+			   "KVM_CAP_%s is missing, for %s", lack.cap, lack.needed_for);
+		if (!lack.optional)
 			doctor_cure(report, "boot a newer host kernel");
 	}
-	if (!missing)
+	if (complete)
 		doctor_add(report, "kvm.capability", DOCTOR_OK,
-			   "KVM has all %zu capabilities in use", arch_probe_cap_count);
+			   "KVM has the capabilities that are used");
 }
 
 static void check_kind(struct doctor_report *report, int kvm_fd)
