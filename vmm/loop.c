@@ -337,6 +337,8 @@ static void run_deferred(struct loop *loop)
 {
 	struct loop_deferred *deferred;
 
+	if (loop->ops->round_ends)
+		loop->ops->round_ends(loop);
 	loop_run_finished(loop);
 	while ((deferred = loop->deferred_head)) {
 		loop_defer_cancel(loop, deferred);

@@ -30,7 +30,7 @@ struct loop_options {
 	enum loop_engine engine;
 	unsigned entries;   /* operations that may be in flight at once; 0: 1024 */
 	unsigned poll_usec; /* spin for up to this long before sleeping, while work keeps coming; 0:
-			       never */
+			       never; io_uring only */
 };
 
 /*
@@ -116,12 +116,15 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred);
  *
  * IMMEDIATE is for files in memory, where handing work over costs more than the work: the operation
  * is carried out within the submitting function; DONE is called later in the round all the same.
+ * CACHED says that a file is read through the page cache, so that it is worth asking whether the
+ * bytes are there before waiting for them in any dearer way.
  */
 struct loop_op {
 	void (*done)(struct loop_op *op, int64_t result);
-	struct loop_op *next; /* the loop's, as is all below but IMMEDIATE */
+	struct loop_op *next; /* the loop's, as is all below but the two flags */
 	uint8_t opcode;
-	bool immediate; /* set by the caller before submission, or false; see below */
+	bool immediate; /* these two are set by the caller before submission, or false; see above */
+	bool cached;
 	int fd;
 	uint64_t offset;
 	union {

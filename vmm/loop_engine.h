@@ -28,6 +28,8 @@ struct loop_engine_ops {
 	/* The loop's thread leaves; no operation is in flight. */
 	void (*finish)(struct loop *loop);
 	void (*destroy)(struct loop *loop);
+	/* Nothing but deferred work is left of this round. NULL: of no interest. */
+	void (*round_ends)(struct loop *loop);
 	/*
 	 * Submits what was queued, waits at most TIMEOUT_NS (0: not at all, LOOP_FOREVER) for
 	 * something to arrive, and calls back for all that did. 0 or -errno, logged.
@@ -58,7 +60,7 @@ struct loop {
 	const struct loop_engine_ops *ops;
 	struct loop_options options;
 	unsigned inflight;	       /* operations */
-	struct loop_op *finished_head; /* immediate operations, to be reported */
+	struct loop_op *finished_head; /* carried out, to be reported */
 	struct loop_op **finished_tail;
 
 	struct loop_slot *slots;
@@ -93,10 +95,14 @@ int loop_epoll_create(struct loop **out, const struct loop_options *options) MUS
 void loop_dispatch_event(struct loop *loop, uint32_t slot, uint32_t generation, uint32_t events);
 /* Carries OP out on this thread; its result is in op->result. */
 void loop_run_op(struct loop_op *op);
+/* Carries out a read when all of it is in the page cache; false when not. */
+bool loop_read_cached(struct loop *loop, struct loop_op *op);
+/* OP was carried out on this thread: it is reported in this round, or the next one. */
+void loop_finish(struct loop *loop, struct loop_op *op);
 /* Reports OP done. */
 void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result);
 
-/* Reports the immediate operations that were carried out. */
+/* Reports what loop_finish was called for. */
 void loop_run_finished(struct loop *loop);
 /* Runs what other threads have handed over. */
 void loop_run_calls(struct loop *loop);

@@ -9,7 +9,6 @@
  * The threads are started with the loop when a file was registered before, else by the first
  * operation.
  */
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -18,7 +17,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,8 +41,6 @@ struct loop_epoll {
 
 	struct op_list queued; /* this round's operations for the threads */
 	unsigned queued_count;
-	struct op_list local; /* done without a thread, to be reported */
-	int wait_error;
 
 	pthread_t threads[POOL_THREADS];
 	unsigned thread_count;
@@ -167,32 +163,12 @@ static void pool_stop(struct loop_epoll *ep)
 
 /* ---- submitting ---- */
 
-/* A read that need not wait is cheaper here than two wake-ups. */
-static bool read_cached(struct loop_op *op)
-{
-	ssize_t ret;
-	size_t len = 0;
-
-	if (op->opcode != LOOP_OP_READ)
-		return false;
-	ret = preadv2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, RWF_NOWAIT);
-	if (ret <= 0)
-		return false;
-	for (unsigned i = 0; i < op->iov_count; i++)
-		len += op->iov[i].iov_len;
-	if ((size_t)ret < len)
-		return false;
-	op->result = ret;
-	return true;
-}
-
 static int epoll_submit(struct loop *loop, struct loop_op *op)
 {
 	struct loop_epoll *ep = to_epoll(loop);
 
-	if (read_cached(op)) {
-		loop_count(&loop->stats.syscalls, 1);
-		list_add(&ep->local, op);
+	if (loop_read_cached(loop, op)) {
+		loop_finish(loop, op);
 		return 0;
 	}
 	list_add(&ep->queued, op);
@@ -208,9 +184,12 @@ static void hand_over(struct loop_epoll *ep)
 		return;
 	if (ep->thread_count == 0 && pool_start(ep) < 0) {
 		/* Nobody to do it: slowly is better than not at all. */
-		for (struct loop_op *op = ep->queued.head; op; op = op->next)
+		struct loop_op *op;
+
+		while ((op = list_take(&ep->queued))) {
 			loop_run_op(op);
-		list_move(&ep->local, &ep->queued);
+			loop_finish(&ep->loop, op);
+		}
 		ep->queued_count = 0;
 		return;
 	}
@@ -224,28 +203,19 @@ static void hand_over(struct loop_epoll *ep)
 	ep->queued_count = 0;
 }
 
-static void report_list(struct loop_epoll *ep, struct op_list *list)
-{
-	struct op_list batch;
-	struct loop_op *op;
-
-	list_init(&batch);
-	list_move(&batch, list);
-	while ((op = list_take(&batch)))
-		loop_dispatch_op(&ep->loop, op, op->result);
-}
-
 static void done_arrived(struct loop_event *event, uint32_t events)
 {
 	struct loop_epoll *ep = container_of(event, struct loop_epoll, done_event);
 	struct op_list batch;
+	struct loop_op *op;
 
 	(void)events;
 	list_init(&batch);
 	pthread_mutex_lock(&ep->lock);
 	list_move(&batch, &ep->done);
 	pthread_mutex_unlock(&ep->lock);
-	report_list(ep, &batch);
+	while ((op = list_take(&batch)))
+		loop_dispatch_op(&ep->loop, op, op->result);
 }
 
 /* ---- readiness ---- */
@@ -308,12 +278,11 @@ static int epoll_wait_round(struct loop *loop, uint64_t timeout_ns)
 	int count;
 
 	hand_over(ep);
-	if (ep->local.head)
+	if (loop->finished_head)
 		timeout_ns = 0;
 	count = wait_events(ep, events, timeout_ns);
 	if (count < 0 && errno != EINTR)
 		return log_errno(errno, "wait for events by epoll");
-	report_list(ep, &ep->local);
 	for (int i = 0; i < count; i++)
 		loop_dispatch_event(loop, (uint32_t)events[i].data.u64,
 				    (uint32_t)(events[i].data.u64 >> 32), events[i].events);
@@ -389,7 +358,6 @@ int loop_epoll_create(struct loop **out, const struct loop_options *options)
 		return log_errno(ENOMEM, "create the event loop");
 	ep->loop.ops = &epoll_ops;
 	list_init(&ep->queued);
-	list_init(&ep->local);
 	list_init(&ep->todo);
 	list_init(&ep->done);
 	pthread_mutex_init(&ep->lock, NULL);

@@ -36,10 +36,27 @@ void loop_run_op(struct loop_op *op)
 	op->result = ret < 0 ? -errno : ret;
 }
 
-static void finish_now(struct loop *loop, struct loop_op *op)
+bool loop_read_cached(struct loop *loop, struct loop_op *op)
 {
-	loop_run_op(op);
+	ssize_t ret;
+	size_t len = 0;
+
+	if (op->opcode != LOOP_OP_READ || !op->cached)
+		return false;
 	loop_count(&loop->stats.syscalls, 1);
+	ret = preadv2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, RWF_NOWAIT);
+	if (ret <= 0)
+		return false;
+	for (unsigned i = 0; i < op->iov_count; i++)
+		len += op->iov[i].iov_len;
+	if ((size_t)ret < len)
+		return false;
+	op->result = ret;
+	return true;
+}
+
+void loop_finish(struct loop *loop, struct loop_op *op)
+{
 	op->next = NULL;
 	*loop->finished_tail = op;
 	loop->finished_tail = &op->next;
@@ -69,10 +86,13 @@ static int submit(struct loop *loop, struct loop_op *op, enum loop_opcode opcode
 	op->opcode = (uint8_t)opcode;
 	op->fd = fd;
 	ret = 0;
-	if (op->immediate)
-		finish_now(loop, op);
-	else
+	if (op->immediate) {
+		loop_run_op(op);
+		loop_count(&loop->stats.syscalls, 1);
+		loop_finish(loop, op);
+	} else {
 		ret = loop->ops->submit(loop, op);
+	}
 	if (ret == 0)
 		loop->inflight++;
 	return ret;

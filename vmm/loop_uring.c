@@ -45,6 +45,7 @@ struct loop_uring {
 	uint32_t arm_head; /* slots whose poll is to be submitted */
 	bool started;
 	pid_t issuer;	       /* the thread that started it */
+	struct loop_op *lone;  /* the round's only operation so far, a read that may be cached */
 	struct loop_op *early; /* asked for while the loop did not run, last one first */
 	int files[FILES_MAX];  /* the table of registered files as it should be; -1: free */
 	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the table + 1, or 0 */
@@ -124,16 +125,48 @@ static int prepare(struct loop_uring *ur, struct loop_op *op)
 	return 0;
 }
 
+static void submit_later(struct loop_uring *ur, struct loop_op *op)
+{
+	op->next = ur->early;
+	ur->early = op;
+}
+
 static int uring_submit(struct loop *loop, struct loop_op *op)
 {
 	struct loop_uring *ur = to_uring(loop);
 
-	if (loop->running && !ur->early)
-		return prepare(ur, op);
-	/* The ring may be another one by the time the loop runs. */
-	op->next = ur->early;
-	ur->early = op;
-	return 0;
+	if (!loop->running || ur->early) {
+		/* The ring may be another one by the time the loop runs. */
+		submit_later(ur, op);
+		return 0;
+	}
+	if (ur->lone) {
+		int ret = prepare(ur, ur->lone);
+
+		if (ret < 0)
+			return ret;
+		ur->lone = NULL;
+	} else if (op->cached && op->opcode == LOOP_OP_READ && io_uring_sq_ready(&ur->ring) == 0) {
+		ur->lone = op;
+		return 0;
+	}
+	return prepare(ur, op);
+}
+
+/* A round with a single read: when its bytes are in the page cache that is cheaper without the
+ * ring. */
+static void uring_round_ends(struct loop *loop)
+{
+	struct loop_uring *ur = to_uring(loop);
+	struct loop_op *op = ur->lone;
+
+	if (!op)
+		return;
+	ur->lone = NULL;
+	if (loop_read_cached(loop, op))
+		loop_finish(loop, op);
+	else if (prepare(ur, op) < 0)
+		submit_later(ur, op);
 }
 
 static void submit_early(struct loop_uring *ur)
@@ -342,6 +375,11 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 	struct loop_uring *ur = to_uring(loop);
 	int ret = 0;
 
+	if (ur->lone) {
+		/* By deferred work. */
+		submit_later(ur, ur->lone);
+		ur->lone = NULL;
+	}
 	submit_early(ur);
 	arm_queued(ur);
 	if (io_uring_cq_ready(&ur->ring) == 0) {
@@ -476,6 +514,7 @@ static const struct loop_engine_ops uring_ops = {
 	.start = uring_start,
 	.finish = uring_finish,
 	.destroy = uring_destroy,
+	.round_ends = uring_round_ends,
 	.wait = uring_wait,
 	.event_add = uring_event_add,
 	.event_del = uring_event_del,

@@ -139,6 +139,7 @@ static int start_transfer(struct block_request *req)
 	io->fd = file->fd;
 	io->plain_fd = file->direct ? file->plain_fd : -1;
 	io->immediate = file->in_memory;
+	io->cached = !file->direct;
 	io->write = req->op == BLOCK_WRITE;
 	io->iov = req->iov;
 	io->iov_count = req->iov_count;

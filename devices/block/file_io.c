@@ -52,6 +52,7 @@ static int issue(struct file_io *io)
 
 	io->op.done = transfer_done;
 	io->op.immediate = io->immediate;
+	io->op.cached = io->cached;
 	if (io->write)
 		ret = loop_writev(io->loop, &io->op, io->fd, io->iov, count, io->offset);
 	else

@@ -22,7 +22,8 @@ struct file_io {
 	int fd;
 	int plain_fd; /* the same file for memory that O_DIRECT refuses on FD; -1: none */
 	bool write;
-	bool immediate; /* see struct loop_op */
+	bool immediate; /* see struct loop_op, likewise the next */
+	bool cached;
 	/* IOV covers LEN bytes or more; what is done is taken off its front, in place. */
 	struct iovec *iov;
 	unsigned iov_count;
