@@ -68,6 +68,7 @@ make_root()
 	local mirror
 
 	# The archive that this machine uses itself, so that its proxy and its copies serve here.
+	# shellcheck disable=SC2016 # apt's own $(...)
 	mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' \
 		2>/dev/null | grep -m 1 '/debian/*$' || :)
 	debootstrap --variant=minbase --cache-dir="$cache/debs" --include="$packages" bookworm \
@@ -200,6 +201,8 @@ make_disk
 rm -rf --one-file-system "$root" "$work/log"
 chmod 755 "$work"
 mv -T "$work" "$final"
+# What other versions of this file have made is kept for a while, as they may be in use.
+find "$cache/image" -maxdepth 1 -name "debian-*" -mtime +14 -exec rm -rf {} +
 for version in $series; do
 	cp "$final/initrd-$version" "$("$support/stock-kernel.sh" "$version")/boot/.initrd.$$"
 	mv "$("$support/stock-kernel.sh" "$version")/boot/.initrd.$$" \

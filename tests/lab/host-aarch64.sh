@@ -1,7 +1,7 @@
 # Part of tests/lab/run: the aarch64 host. Sourced; sets host_command, host_modules_dir, host_root.
 # This machine's programs do not run there, so its root is a small tree of Debian's arm64 packages,
 # busybox and the libraries that vmm is linked with, with the checkout at its own path.
-# shellcheck shell=bash disable=SC2154,SC2034,SC2054 # variables shared with run; commas in options
+# shellcheck shell=bash disable=SC1091,SC2034,SC2054,SC2154 # run's variables; commas in options
 
 host_modules="virtio_pci virtiofs virtio_console overlay tun dummy"
 host_packages="busybox-static bash libtinfo6 libc6 libgcc-s1 liburing2 libelf1 zlib1g libzstd1

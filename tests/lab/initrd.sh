@@ -46,5 +46,6 @@ make_initrd()
 	done >"$work/modules/order"
 	(cd "$work" && find . | LC_ALL=C sort | cpio -o -H newc --quiet) >"$work.cpio"
 	mv "$work.cpio" "$host_initrd"
+	find "$(dirname "$host_initrd")" -maxdepth 1 -name "initrd-*" -mtime +7 -exec rm -rf {} +
 	rm -rf "$work"
 }
