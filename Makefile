@@ -248,7 +248,7 @@ check-cppcheck: $(BUILD)/gen/stamp
 		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' $(MAIN_SRC) $(SRC)
 check-tidy: $(BUILD)/gen/stamp
 	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
-		xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- $(CSTD) $(CPPFLAGS) 2>/dev/null' sh
+		xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$@" -- $(CSTD) $(CPPFLAGS) 2>/dev/null' sh
 
 # Generated headers exist before anything is analysed or compiled.
 $(BUILD)/gen/stamp:
