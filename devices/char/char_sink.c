@@ -122,34 +122,42 @@ int char_sink_open_file(struct char_sink *sink, const char *path)
 	return 0;
 }
 
+/* Raw from the start: echo would send the guest's own output back to it. 0 or -errno. */
+static int pty_set_raw(const char *path)
+{
+	auto_close int slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct termios mode;
+
+	if (slave < 0 || tcgetattr(slave, &mode) < 0)
+		return -errno;
+	cfmakeraw(&mode);
+	return tcsetattr(slave, TCSANOW, &mode) < 0 ? -errno : 0;
+}
+
 int char_sink_open_pty(struct char_sink *sink)
 {
-	auto_close int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	auto_close int slave = -1;
-	struct termios mode;
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	char path[64];
+	int ret;
 
-	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
+	if (master < 0)
+		return log_errno(errno, "open a pseudo-terminal: is /dev/pts mounted?");
+	sink->in_fd = master;
+	sink->in_owned = true;
+	if (grantpt(master) < 0 || unlockpt(master) < 0 ||
 	    ptsname_r(master, path, sizeof(path)) != 0)
 		return log_errno(errno, "open a pseudo-terminal: is /dev/pts mounted?");
-	/* Raw from the start: echo would send the guest's own output back to it. */
-	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0 || tcgetattr(slave, &mode) < 0)
-		return log_errno(errno, "open %s", path);
-	cfmakeraw(&mode);
-	if (tcsetattr(slave, TCSANOW, &mode) < 0)
-		return log_errno(errno, "set up %s", path);
+	ret = pty_set_raw(path);
+	if (ret < 0)
+		return log_errno(ret, "set up %s", path);
 	/* Each direction is watched on its own: epoll takes a descriptor once only. */
 	sink->out_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
 	if (sink->out_fd < 0)
 		return log_errno(errno, "open %s", path);
 	log_info("the console is on %s", path);
-	sink->in_fd = master;
-	sink->in_owned = true;
 	sink->out_owned = true;
 	sink->out_pollable = true;
 	sink->drop_unread = true;
-	master = -1;
 	return 0;
 }
 

@@ -16,7 +16,7 @@
 #define NET_STREAM_PREFIX_LEN 4
 #define NET_STREAM_FRAME_MIN  14
 #define NET_STREAM_FRAME_MAX  (65535 + 14 + 4)
-#define NET_STREAM_ROOM	      (2 * (NET_STREAM_PREFIX_LEN + NET_STREAM_FRAME_MAX))
+#define NET_STREAM_ROOM	      ((size_t)2 * (NET_STREAM_PREFIX_LEN + NET_STREAM_FRAME_MAX))
 
 struct net_stream {
 	int fd; /* borrowed; O_NONBLOCK */

@@ -426,39 +426,46 @@ int net_tap_create(struct net **out, const char *name, unsigned pairs)
 	return 0;
 }
 
+/* What FD is. 0 or -errno, logged. */
+static int tap_check_fd(int fd, struct ifreq *ifr)
+{
+	if (ioctl(fd, TUNGETIFF, ifr) < 0)
+		return log_errno(errno == EBADF ? EBADF : EINVAL,
+				 "descriptor %d is not an open tap interface", fd);
+	if (!(ifr->ifr_flags & IFF_TAP))
+		return log_errno(EINVAL, "descriptor %d is %.*s, a tun, not a tap, interface", fd,
+				 IFNAMSIZ, ifr->ifr_name);
+	return 0;
+}
+
 int net_tap_create_from_fd(struct net **out, int fd)
 {
 	struct ifreq ifr = { 0 };
-	auto_close int own = fd;
 	struct net_tap *tap;
 	int ret;
 
-	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
-		return log_errno(errno == EBADF ? EBADF : EINVAL,
-				 "descriptor %d is not an open tap interface", fd);
-	if (!(ifr.ifr_flags & IFF_TAP))
-		return log_errno(EINVAL, "descriptor %d is %.*s, a tun, not a tap, interface", fd,
-				 IFNAMSIZ, ifr.ifr_name);
-	tap = tap_alloc();
-	if (!tap)
-		return -ENOMEM;
+	ret = tap_check_fd(fd, &ifr);
+	tap = ret == 0 ? tap_alloc() : NULL;
+	if (!tap) {
+		close(fd);
+		return ret < 0 ? ret : -ENOMEM;
+	}
 	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ - 1);
 	tap->plain = !(ifr.ifr_flags & IFF_VNET_HDR);
-	tap->pairs[0].fd = own;
+	tap->pairs[0].fd = fd;
 	tap->pairs[0].enabled = true;
 	tap->pair_count = 1;
 	tap->net.pairs_max = 1;
-	own = -1;
 	ret = fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? log_errno(errno, "set up %s", tap->name) : 0;
 	if (ret == 0)
 		ret = tap_setup_queue(tap, fd);
+	/* In another network namespace it cannot be looked at; whoever passed it brought it up. */
+	if (ret == 0 && if_nametoindex(tap->name))
+		ret = tap_bring_up(tap);
 	if (ret < 0) {
 		tap_destroy(&tap->net);
 		return ret;
 	}
-	/* In another network namespace it cannot be looked at; whoever passed it brought it up. */
-	if (if_nametoindex(tap->name))
-		ret = tap_bring_up(tap);
 	tap_probe_offloads(tap);
 	*out = &tap->net;
 	return 0;

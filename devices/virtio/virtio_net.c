@@ -63,12 +63,12 @@ static struct virtio_net *to_vnet(struct virtio_device *dev)
 
 static struct virtio_queue *receive_queue(struct virtio_net *vnet, unsigned pair)
 {
-	return &vnet->dev.queues[2 * pair];
+	return &vnet->dev.queues[(size_t)2 * pair];
 }
 
 static struct virtio_queue *send_queue(struct virtio_net *vnet, unsigned pair)
 {
-	return &vnet->dev.queues[2 * pair + 1];
+	return &vnet->dev.queues[(size_t)2 * pair + 1];
 }
 
 /* Behind all pairs with MQ, behind the first without (5.1.2). */
