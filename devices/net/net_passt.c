@@ -86,8 +86,10 @@ static void passt_ended(struct net_passt *passt)
 	said = last_said(passt, text);
 	if (waitpid(passt->pid, NULL, WNOHANG) == passt->pid)
 		passt->pid = 0;
-	log_warn("passt has ended, the machine has no network any more%s%s", *said ? ": " : "",
-		 said);
+	log_warn("passt has ended, the machine has no network any more%s%s%s", *said ? ": " : "",
+		 said,
+		 strstr(said, "External interface") ? ": passt needs a host with a default route"
+						    : "");
 	if (passt->event.user && passt->event.user->link)
 		passt->event.user->link(passt->event.user->opaque, false);
 }
