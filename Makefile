@@ -100,7 +100,8 @@ devices_SRC := \
 	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \
-	devices/virtio/virtio_pci.c
+	devices/virtio/virtio_pci.c \
+	devices/msix.c
 
 arch_x86_64_SRC := \
 	arch/x86_64/inspect.c \

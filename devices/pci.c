@@ -248,7 +248,7 @@ static int fill_empty_pages(int memfd)
 
 	memset(page, 0xff, sizeof(page));
 	for (unsigned i = 0; i < EMPTY_PAGES; i++) {
-		ssize_t ret = pwrite(memfd, page, sizeof(page), (off_t)(i * PAGE_LEN));
+		ssize_t ret = pwrite(memfd, page, sizeof(page), (off_t)i * PAGE_LEN);
 
 		if (ret != (ssize_t)sizeof(page))
 			return ret < 0 ? -errno : -EIO;
@@ -395,6 +395,7 @@ int pci_add(struct pci_host *host, struct pci_function *fn, const struct pci_ids
 	}
 	fn->host = host;
 	fn->slot = slot;
+	assert(host->ecam);
 	fn->config = host->ecam + (size_t)slot * PCI_CONFIG_STRIDE;
 	fill_header(fn, ids);
 	host->slots[slot] = fn;
@@ -418,6 +419,7 @@ int pci_add_bar(struct pci_function *fn, unsigned index, uint32_t len)
 	struct pci_host *host = fn->host;
 	struct pci_bar *bar = &fn->bars[index];
 	uint64_t addr = (host->window_next + len - 1) & ~(uint64_t)(len - 1);
+	unsigned reg = PCI_BASE_ADDRESS_0 + 4 * index;
 	uint32_t mask = ~(len - 1);
 	int ret;
 
@@ -437,8 +439,8 @@ int pci_add_bar(struct pci_function *fn, unsigned index, uint32_t len)
 		return log_errno(ret, "%s: place PCI memory at %#llx", fn->ops->name,
 				 (unsigned long long)addr);
 	host->window_next = addr + len;
-	pci_config_set32(fn, PCI_BASE_ADDRESS_0 + 4 * index, (uint32_t)addr);
-	memcpy(fn->writable + PCI_BASE_ADDRESS_0 + 4 * index, &mask, sizeof(mask));
+	pci_config_set32(fn, reg, (uint32_t)addr);
+	memcpy(fn->writable + reg, &mask, sizeof(mask));
 	remember(fn);
 	return 0;
 }

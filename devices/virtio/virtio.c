@@ -21,7 +21,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-
 #define CORE_FEATURES                                                                              \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |                                \
 	 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC)
@@ -39,7 +38,7 @@ struct virtio_batch {
 	struct loop_call call;
 	struct virtio_device *dev;
 	struct loop *loop;
-	uint32_t index; /* of the only queue, or ALL_QUEUES */
+	uint32_t index;	  /* of the only queue, or ALL_QUEUES */
 	uint32_t pending; /* queues that still have chains in flight, and 1 for the batch itself */
 };
 

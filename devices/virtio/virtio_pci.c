@@ -7,9 +7,7 @@
  *   0x0400 ISR status                0x2000 MSI-X table
  *   0x0800 device configuration      0x3000 MSI-X pending bits
  *
- * Interrupts are MSI-X. While a vector is masked, by itself, by the function or because MSI-X is
- * off, its line keeps a raise until it is unmasked (vmm/irq.h). Without MSI-X a driver can only
- * poll the ISR status.
+ * Interrupts are MSI-X (devices/msix.c). Without it a driver can only poll the ISR status.
  *
  * The PCI configuration access capability (4.1.4.9) is a window onto the BAR inside configuration
  * space. Configuration reads do not come here (see devices/pci.h), so the window's data is
@@ -23,6 +21,8 @@
 #include <linux/virtio_pci.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "devices/msix.h"
 
 #define BAR_LEN	      0x4000u
 #define COMMON_OFFSET 0x0000u
@@ -49,7 +49,9 @@ struct virtio_pci {
 	struct pci_function fn;
 	struct virtio_device *dev;
 	struct bus *bus;
-	struct irq_router *router;
+	struct msix msix;
+	unsigned msix_cap; /* offsets in configuration space */
+	unsigned window_cap;
 
 	uint32_t device_feature_select;
 	uint32_t driver_feature_select;
@@ -58,15 +60,6 @@ struct virtio_pci {
 	uint16_t config_vector;
 	uint16_t queue_vector[VIRTIO_QUEUES_MAX];
 	uint8_t isr;
-	bool msix_enabled;
-
-	bool msix_masked;  /* the whole function */
-	unsigned msix_cap; /* offsets in configuration space */
-	unsigned window_cap;
-	unsigned vector_count;
-	uint32_t table[VECTORS_MAX][ENTRY_WORDS];
-	struct irq_line lines[VECTORS_MAX];
-	bool connected[VECTORS_MAX];
 };
 
 static struct virtio_pci *from_function(struct pci_function *fn)
@@ -76,17 +69,12 @@ static struct virtio_pci *from_function(struct pci_function *fn)
 
 /* ---- interrupts ---- */
 
-static void interrupt(struct virtio_pci *vp, uint16_t *vector, uint8_t isr_bit)
+static void interrupt(struct virtio_pci *vp, const uint16_t *vector, uint8_t isr_bit)
 {
-	uint16_t v;
-
-	if (!__atomic_load_n(&vp->msix_enabled, __ATOMIC_RELAXED)) {
+	if (msix_is_enabled(&vp->msix))
+		msix_raise(&vp->msix, __atomic_load_n(vector, __ATOMIC_RELAXED));
+	else
 		__atomic_fetch_or(&vp->isr, isr_bit, __ATOMIC_SEQ_CST);
-		return;
-	}
-	v = __atomic_load_n(vector, __ATOMIC_RELAXED);
-	if (v < vp->vector_count)
-		irq_raise(&vp->lines[v]);
 }
 
 static void interrupt_queue(struct virtio_device *dev, uint16_t queue_index)
@@ -108,74 +96,10 @@ static const struct virtio_transport_ops transport_ops = {
 	.interrupt_config = interrupt_config,
 };
 
-/* Brings vector V's line into the state that table and masks ask for. A refused message leaves it
- * masked. */
-static void vector_sync(struct virtio_pci *vp, unsigned v)
-{
-	const uint32_t *entry = vp->table[v];
-	bool masked = !vp->msix_enabled || vp->msix_masked ||
-		      entry[ENTRY_CONTROL] & PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	uint64_t addr = (uint64_t)entry[ENTRY_ADDR_HIGH] << 32 | entry[ENTRY_ADDR_LOW];
-
-	/* A driver writes address and data of a masked vector: nothing to do until it unmasks. */
-	if (masked && !vp->connected[v])
-		return;
-	if (irq_msi_set(vp->router, &vp->lines[v], addr, entry[ENTRY_DATA], masked) < 0) {
-		log_guest(&vp->dev->vcpu_limit, "%s: interrupt vector %u cannot be set to %#llx",
-			  vp->dev->ops->name, v, (unsigned long long)addr);
-		masked = true;
-	}
-	vp->connected[v] = !masked;
-}
-
-static void msix_control_written(struct virtio_pci *vp)
-{
-	uint16_t control = pci_config_get16(&vp->fn, vp->msix_cap + PCI_MSIX_FLAGS);
-
-	__atomic_store_n(&vp->msix_enabled, !!(control & PCI_MSIX_FLAGS_ENABLE), __ATOMIC_RELAXED);
-	vp->msix_masked = control & PCI_MSIX_FLAGS_MASKALL;
-	for (unsigned v = 0; v < vp->vector_count; v++)
-		vector_sync(vp, v);
-}
-
-/* Dword INDEX of the table. */
-static uint32_t table_read(const struct virtio_pci *vp, uint64_t index)
-{
-	return index / ENTRY_WORDS < vp->vector_count
-		       ? vp->table[index / ENTRY_WORDS][index % ENTRY_WORDS]
-		       : 0;
-}
-
-static void table_write(struct virtio_pci *vp, uint64_t index, uint32_t value)
-{
-	unsigned v = (unsigned)(index / ENTRY_WORDS);
-
-	if (v >= vp->vector_count)
-		return;
-	if (index % ENTRY_WORDS == ENTRY_CONTROL)
-		value &= PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	vp->table[v][index % ENTRY_WORDS] = value;
-	vector_sync(vp, v);
-}
-
-/* Dword INDEX of the pending bits. */
-static uint32_t pba_read(const struct virtio_pci *vp, uint64_t index)
-{
-	uint32_t bits = 0;
-
-	for (unsigned i = 0; i < 32 && index * 32 + i < vp->vector_count; i++) {
-		const struct irq_line *line = &vp->lines[index * 32 + i];
-
-		if (__atomic_load_n(&line->pending, __ATOMIC_RELAXED))
-			bits |= 1u << i;
-	}
-	return bits;
-}
-
 /* What a driver writes as a vector is kept if there is such a vector (4.1.5.1.2). */
 static uint16_t vector_accept(const struct virtio_pci *vp, uint64_t value)
 {
-	return value < vp->vector_count ? (uint16_t)value : VIRTIO_MSI_NO_VECTOR;
+	return value < vp->msix.count ? (uint16_t)value : VIRTIO_MSI_NO_VECTOR;
 }
 
 /* ---- common configuration (4.1.4.3) ---- */
@@ -344,7 +268,7 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 /* Where queue INDEX's doorbell is when the BAR is at BAR_ADDR: the one place that decides it. */
 static uint64_t doorbell_addr(uint64_t bar_addr, unsigned index)
 {
-	return bar_addr + NOTIFY_OFFSET + NOTIFY_STRIDE * index;
+	return bar_addr + NOTIFY_OFFSET + NOTIFY_STRIDE * (uint64_t)index;
 }
 
 static bool is_dwords(uint64_t offset, unsigned width)
@@ -360,15 +284,15 @@ static uint64_t virtio_pci_read(struct pci_function *fn, unsigned index, uint64_
 
 	(void)index;
 	if (offset >= NOTIFY_OFFSET) {
-		uint32_t (*read)(const struct virtio_pci *, uint64_t) =
-			offset >= PBA_OFFSET ? pba_read : table_read;
+		uint32_t (*read)(const struct msix *, uint64_t) =
+			offset >= PBA_OFFSET ? msix_pending_read : msix_table_read;
 		uint64_t dword = (offset & (TABLE_OFFSET - NOTIFY_OFFSET - 1)) / 4;
 
 		if (offset < TABLE_OFFSET || !is_dwords(offset, width))
 			return 0;
-		value = read(vp, dword);
+		value = read(&vp->msix, dword);
 		if (width == 8)
-			value |= (uint64_t)read(vp, dword + 1) << 32;
+			value |= (uint64_t)read(&vp->msix, dword + 1) << 32;
 	} else if (offset >= DEVICE_OFFSET) {
 		virtio_config_read(vp->dev, offset - DEVICE_OFFSET, &value, width);
 	} else if (offset >= ISR_OFFSET) {
@@ -404,9 +328,9 @@ static void virtio_pci_write(struct pci_function *fn, unsigned index, uint64_t o
 
 		if (!is_dwords(offset, width))
 			return;
-		table_write(vp, dword, (uint32_t)value);
+		msix_table_write(&vp->msix, dword, (uint32_t)value);
 		if (width == 8)
-			table_write(vp, dword + 1, (uint32_t)(value >> 32));
+			msix_table_write(&vp->msix, dword + 1, (uint32_t)(value >> 32));
 	} else if (offset >= NOTIFY_OFFSET) {
 		notify_write(vp, offset - NOTIFY_OFFSET);
 	} else if (offset >= DEVICE_OFFSET) {
@@ -460,7 +384,8 @@ static void virtio_pci_config_written(struct pci_function *fn, unsigned offset, 
 	struct virtio_pci *vp = from_function(fn);
 
 	if (offset < vp->msix_cap + PCI_CAP_MSIX_SIZEOF && offset + len > vp->msix_cap)
-		msix_control_written(vp);
+		msix_control_written(&vp->msix,
+				     pci_config_get16(fn, vp->msix_cap + PCI_MSIX_FLAGS));
 	if (offset >= vp->window_cap && offset < vp->window_cap + sizeof(struct virtio_pci_cfg_cap))
 		window_written(vp, offset);
 }
@@ -472,12 +397,7 @@ static void virtio_pci_function_reset(struct pci_function *fn)
 	virtio_device_reset(vp->dev);
 	pthread_mutex_lock(&vp->dev->lock);
 	forget(vp);
-	msix_control_written(vp);
-	for (unsigned v = 0; v < vp->vector_count; v++) {
-		memset(vp->table[v], 0, sizeof(vp->table[v]));
-		vp->table[v][ENTRY_CONTROL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
-		__atomic_store_n(&vp->lines[v].pending, false, __ATOMIC_RELAXED);
-	}
+	msix_reset(&vp->msix);
 	pthread_mutex_unlock(&vp->dev->lock);
 }
 
@@ -546,7 +466,7 @@ static void add_msix(struct virtio_pci *vp)
 		uint32_t pba;
 	} cap = {
 		.id = PCI_CAP_ID_MSIX,
-		.control = (uint16_t)(vp->vector_count - 1),
+		.control = (uint16_t)(vp->msix.count - 1),
 		.table = TABLE_OFFSET,
 		.pba = PBA_OFFSET,
 	}, writable = { .control = PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL };
@@ -587,20 +507,15 @@ int virtio_pci_create(struct virtio_pci **out, struct virtio_device *dev, struct
 		      struct bus *bus, struct irq_router *router)
 {
 	struct virtio_pci *vp = calloc(1, sizeof(*vp));
-	int ret = 0;
+	int ret;
 
 	if (!vp)
 		return log_errno(ENOMEM, "%s: allocate a transport", dev->ops->name);
 	assert(dev->ops->config_len <= NOTIFY_OFFSET - DEVICE_OFFSET);
 	vp->dev = dev;
 	vp->bus = bus;
-	vp->router = router;
 	forget(vp);
-	for (; vp->vector_count < dev->queue_count + 1u && ret == 0; vp->vector_count++) {
-		vp->table[vp->vector_count][ENTRY_CONTROL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
-		vp->lines[vp->vector_count] = IRQ_LINE_NONE;
-		ret = irq_msi_alloc(router, &vp->lines[vp->vector_count]);
-	}
+	ret = msix_init(&vp->msix, router, dev->queue_count + 1u, dev->ops->name, &dev->vcpu_limit);
 	if (ret == 0)
 		ret = add_function(vp, host);
 	if (ret < 0) {
@@ -620,7 +535,6 @@ void virtio_pci_destroy(struct virtio_pci *vp)
 	virtio_device_reset(vp->dev);
 	pci_remove(&vp->fn);
 	virtio_device_attach(vp->dev, NULL);
-	for (unsigned v = 0; v < vp->vector_count; v++)
-		irq_release(vp->router, &vp->lines[v]);
+	msix_fini(&vp->msix);
 	free(vp);
 }
