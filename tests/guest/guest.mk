@@ -1,8 +1,8 @@
 # Bare guests: freestanding ELF programs, build/<arch>/guest/CASE. A new case is one file in cases/.
-GUEST_LIB   := $(wildcard tests/guest/lib/*.c) tests/guest/lib/start.S
+GUEST_LIB   := $(wildcard tests/guest/lib/*.c) $(wildcard tests/guest/lib/*.S)
 GUEST_CASES := $(wildcard tests/guest/cases/*.c)
 GUEST_BIN   := $(GUEST_CASES:tests/guest/cases/%.c=$(BUILD)/guest/%)
-GUEST_CFLAGS := -std=gnu17 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie -mno-red-zone \
+GUEST_CFLAGS := -std=gnu17 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-strict-aliasing -fno-pic -fno-pie -mno-red-zone \
 	-mgeneral-regs-only -mcmodel=small -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -I.
 
 .PHONY: guests

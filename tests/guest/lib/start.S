@@ -120,8 +120,10 @@ guest_gdt_pointer:
 
 	.section .bss
 	.balign 4096
+	.globl guest_pml4
 guest_pml4:
 	.skip 4096
+	.globl guest_pdpt
 guest_pdpt:
 	.skip 4096
 guest_pd:
