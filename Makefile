@@ -71,6 +71,7 @@ vmm_SRC := \
 	vmm/run.c
 
 devices_SRC := \
+	devices/limit.c \
 	devices/block/file_io.c \
 	devices/block/file_lock.c \
 	devices/block/block_file.c \

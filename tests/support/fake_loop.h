@@ -14,6 +14,10 @@
 
 #define FAKE_LOOP_EVENTS 64
 #define FAKE_LOOP_OPS	 1024
+#define FAKE_LOOP_TIMERS 16
+
+/* The clock: it stands still unless a test moves it. */
+static uint64_t fake_loop_now_ns = 1;
 
 struct loop {
 	struct loop_event *events[FAKE_LOOP_EVENTS];
@@ -22,6 +26,7 @@ struct loop {
 	struct loop_deferred **deferred_tail;
 	struct loop_op *ops[FAKE_LOOP_OPS];
 	unsigned op_count;
+	struct loop_timer *timers[FAKE_LOOP_TIMERS];
 	/* Set: calls behave as with a thread that runs the loop: WHILE_WAITING is called, and
 	 * rounds are run, until the call is done. Not set: as with one that does not run. */
 	bool running;
@@ -142,19 +147,57 @@ void loop_event_del(struct loop *loop, struct loop_event *event)
 
 uint64_t loop_now_ns(void)
 {
-	return 1;
+	return fake_loop_now_ns;
 }
 
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
 {
-	(void)loop;
-	timer->deadline_ns = deadline_ns;
+	unsigned i = 0;
+
+	loop_timer_disarm(loop, timer);
+	timer->deadline_ns = deadline_ns ? deadline_ns : 1;
+	while (loop->timers[i])
+		assert(++i < FAKE_LOOP_TIMERS);
+	loop->timers[i] = timer;
 }
 
 void loop_timer_disarm(struct loop *loop, struct loop_timer *timer)
 {
-	(void)loop;
 	timer->deadline_ns = 0;
+	for (unsigned i = 0; i < FAKE_LOOP_TIMERS; i++)
+		if (loop->timers[i] == timer)
+			loop->timers[i] = NULL;
+}
+
+/* The timer that is due first, or NULL. */
+static inline struct loop_timer *fake_loop_next_timer(const struct loop *loop)
+{
+	struct loop_timer *next = NULL;
+
+	for (unsigned i = 0; i < FAKE_LOOP_TIMERS; i++)
+		if (loop->timers[i] && (!next || loop->timers[i]->deadline_ns < next->deadline_ns))
+			next = loop->timers[i];
+	return next;
+}
+
+/*
+ * Moves the clock to LATE_NS after the soonest timer's time and fires it. False, and nothing moves,
+ * when that is after END_NS.
+ */
+static inline bool fake_loop_fire(struct loop *loop, uint64_t end_ns, uint64_t late_ns)
+{
+	struct loop_timer *timer = fake_loop_next_timer(loop);
+
+	if (!timer || timer->deadline_ns + late_ns > end_ns)
+		return false;
+	if (timer->deadline_ns + late_ns > fake_loop_now_ns)
+		fake_loop_now_ns = timer->deadline_ns + late_ns;
+	loop_timer_disarm(loop, timer);
+	loop->current = true;
+	timer->fn(timer);
+	fake_loop_run_deferred(loop);
+	loop->current = false;
+	return true;
 }
 
 void loop_defer(struct loop *loop, struct loop_deferred *deferred)

@@ -1,0 +1,186 @@
+/*
+ * Token buckets. Users are on several loops' threads; the lock is held for some arithmetic.
+ *
+ * A bucket is kept as the time at which it would be full again had nothing more been taken
+ * (full_ns): taking adds what the amount lasts at full rate. What is in it at a time T is BURST
+ * less the time that is missing until then. The remainder of the division is carried over, so that
+ * no rate is rounded.
+ *
+ * Booking. An operation that has to wait is entered at once with the time at which it will go, as
+ * if it were that late already; whoever asks after it finds the bucket in that state.
+ *
+ * Catching up. A timer fires late. Operations that had been waiting all the time are then booked as
+ * from the moment at which it was due, which lets through what would have gone meanwhile.
+ */
+#include "devices/limit.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "vmm/log.h"
+
+#define NS_PER_S 1000000000ull
+/* A process that was stopped for longer shall not make up for it. */
+#define CATCH_UP_MAX_NS 250000000ull
+
+enum { BUCKET_OPS, BUCKET_BYTES, BUCKET_COUNT };
+
+struct bucket {
+	uint64_t rate; /* 0: no limit */
+	uint64_t burst_ns;
+	uint64_t full_ns;
+	uint64_t remainder; /* of the last division by rate */
+};
+
+struct limit {
+	pthread_mutex_t lock;
+	struct bucket buckets[BUCKET_COUNT];
+};
+
+/* How long AMOUNT lasts; takes the carried remainder along. */
+static uint64_t bucket_time(struct bucket *bucket, uint64_t amount)
+{
+	unsigned __int128 sum = (unsigned __int128)amount * NS_PER_S + bucket->remainder;
+	unsigned __int128 ns = sum / bucket->rate;
+
+	bucket->remainder = (uint64_t)(sum % bucket->rate);
+	/* More than anybody will wait for, and far from wrapping. */
+	return ns > UINT64_MAX / 16 ? UINT64_MAX / 16 : (uint64_t)ns;
+}
+
+/* The first moment from NOW on at which something that lasts TIME_NS may go. */
+static uint64_t bucket_when(const struct bucket *bucket, uint64_t time_ns, uint64_t now)
+{
+	uint64_t need_ns = time_ns < bucket->burst_ns ? time_ns : bucket->burst_ns;
+	uint64_t spare_ns = bucket->burst_ns - need_ns;
+
+	return bucket->full_ns > now + spare_ns ? bucket->full_ns - spare_ns : now;
+}
+
+static void bucket_take(struct bucket *bucket, uint64_t time_ns, uint64_t when)
+{
+	uint64_t from = bucket->full_ns > when ? bucket->full_ns : when;
+
+	bucket->full_ns = from > UINT64_MAX / 2 ? from : from + time_ns;
+}
+
+static uint64_t book(struct limit_user *user, uint64_t bytes, uint64_t now)
+{
+	const uint64_t amounts[BUCKET_COUNT] = { 1, bytes };
+	struct limit *limit = user->limit;
+	uint64_t when = now;
+
+	pthread_mutex_lock(&limit->lock);
+	for (unsigned i = 0; i < BUCKET_COUNT; i++) {
+		struct bucket *bucket = &limit->buckets[i];
+		uint64_t at;
+
+		user->booked_ns[i] = 0;
+		if (!bucket->rate || !amounts[i])
+			continue;
+		user->booked_ns[i] = bucket_time(bucket, amounts[i]);
+		at = bucket_when(bucket, user->booked_ns[i], now);
+		when = at > when ? at : when;
+	}
+	for (unsigned i = 0; i < BUCKET_COUNT; i++)
+		if (user->booked_ns[i])
+			bucket_take(&limit->buckets[i], user->booked_ns[i], when);
+	pthread_mutex_unlock(&limit->lock);
+	return when;
+}
+
+bool limit_take(struct limit_user *user, uint64_t bytes)
+{
+	uint64_t now, from, when;
+
+	if (!user->limit)
+		return true;
+	assert(!user->waiting);
+	now = loop_now_ns();
+	from = user->catch_up_ns && user->catch_up_ns < now ? user->catch_up_ns : now;
+	when = book(user, bytes, from);
+	if (when <= now) {
+		if (user->catch_up_ns)
+			user->catch_up_ns = when;
+		return true;
+	}
+	user->waiting = true;
+	user->due_ns = when;
+	loop_timer_arm(user->loop, &user->timer, when);
+	return false;
+}
+
+void limit_charge(struct limit_user *user, uint64_t bytes)
+{
+	struct limit *limit = user->limit;
+	struct bucket *bucket;
+
+	if (!limit || !bytes)
+		return;
+	bucket = &limit->buckets[BUCKET_BYTES];
+	if (!bucket->rate)
+		return;
+	pthread_mutex_lock(&limit->lock);
+	bucket_take(bucket, bucket_time(bucket, bytes), loop_now_ns());
+	pthread_mutex_unlock(&limit->lock);
+}
+
+void limit_cancel(struct limit_user *user)
+{
+	struct limit *limit = user->limit;
+
+	if (!user->waiting)
+		return;
+	user->waiting = false;
+	loop_timer_disarm(user->loop, &user->timer);
+	pthread_mutex_lock(&limit->lock);
+	for (unsigned i = 0; i < BUCKET_COUNT; i++)
+		limit->buckets[i].full_ns -= user->booked_ns[i];
+	pthread_mutex_unlock(&limit->lock);
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	struct limit_user *user = container_of(timer, struct limit_user, timer);
+	uint64_t now = loop_now_ns();
+
+	user->waiting = false;
+	user->catch_up_ns = user->due_ns;
+	if (now > CATCH_UP_MAX_NS && user->catch_up_ns < now - CATCH_UP_MAX_NS)
+		user->catch_up_ns = now - CATCH_UP_MAX_NS;
+	user->ready(user);
+	user->catch_up_ns = 0;
+}
+
+void limit_user_init(struct limit_user *user, struct limit *limit, struct loop *loop,
+		     void (*ready)(struct limit_user *user))
+{
+	*user = (struct limit_user){
+		.limit = limit, .loop = loop, .ready = ready, .timer.fn = timer_fired
+	};
+}
+
+int limit_create(struct limit **out, const struct limit_options *options)
+{
+	uint64_t burst_ms = options->burst_ms ? options->burst_ms : LIMIT_BURST_DEFAULT_MS;
+	struct limit *limit = calloc(1, sizeof(*limit));
+
+	if (!limit)
+		return log_errno(ENOMEM, "set up a limit");
+	pthread_mutex_init(&limit->lock, NULL);
+	limit->buckets[BUCKET_OPS].rate = options->ops_per_s;
+	limit->buckets[BUCKET_BYTES].rate = options->bytes_per_s;
+	for (unsigned i = 0; i < BUCKET_COUNT; i++)
+		limit->buckets[i].burst_ns = burst_ms * 1000000;
+	*out = limit;
+	return 0;
+}
+
+void limit_destroy(struct limit *limit)
+{
+	if (!limit)
+		return;
+	pthread_mutex_destroy(&limit->lock);
+	free(limit);
+}
