@@ -41,6 +41,8 @@ void machine_host_close(struct machine_host *host);
 void machine_host_print_last_lines(struct machine_host *host, int fd);
 /* The terminal's window has changed. Main loop. */
 void machine_host_terminal_resized(struct machine_host *host);
+/* The process was stopped and goes on: the terminal is taken again. Main loop. */
+void machine_host_continued(struct machine_host *host);
 
 /* Builds the hardware, loads the kernel, creates the vCPUs. 0 or -errno, logged. */
 int machine_create(struct machine **out, const struct config *config, struct machine_host *host,

@@ -134,6 +134,11 @@ void machine_host_terminal_resized(struct machine_host *host)
 	char_hub_resized(host->console);
 }
 
+void machine_host_continued(struct machine_host *host)
+{
+	char_hub_continued(host->console);
+}
+
 static void host_print_line(void *opaque, const char *line)
 {
 	dprintf(*(int *)opaque, "%s\n", line);

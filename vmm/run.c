@@ -49,12 +49,13 @@ struct run {
 	int panic_fd;
 	struct loop_event panic_event;
 	struct loop_timer panic_timer;
+	bool paused;	      /* after a panic: nobody is there to press a button for */
 	bool pvpanic_seen;    /* atomic */
 	bool panic_line_seen; /* atomic */
 	struct probe_warning warning;
 };
 
-static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH };
+static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGCONT };
 
 /* ---- signals ---- */
 
@@ -81,9 +82,11 @@ static void run_on_signal(struct run *run, int signal)
 
 	if (signal == SIGWINCH) {
 		machine_host_terminal_resized(run->host);
+	} else if (signal == SIGCONT) {
+		machine_host_continued(run->host);
 	} else if (signal == SIGHUP) {
 		run_hung_up(run);
-	} else if (run->button_ns && now - run->button_ns < SECOND_SIGNAL_NS) {
+	} else if (run->paused || (run->button_ns && now - run->button_ns < SECOND_SIGNAL_NS)) {
 		end_say(&run->end, END_QUIT, 128 + signal);
 	} else {
 		run->button_ns = now;
@@ -215,6 +218,14 @@ static enum end_kind run_verdict(struct run *run)
 	return kind;
 }
 
+static void run_forget_end(struct run *run)
+{
+	end_clear(&run->end);
+	run->pvpanic_seen = false;
+	run->panic_line_seen = false;
+	loop_timer_disarm(run->io.main_loop, &run->panic_timer);
+}
+
 /* Where /dev/kvm may be of a kind that runs no stock kernel, finds that out while the guest tries.
  */
 static void run_warn_of_software_kvm(struct run *run)
@@ -230,10 +241,7 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 {
 	int ret;
 
-	end_clear(&run->end);
-	run->pvpanic_seen = false;
-	run->panic_line_seen = false;
-	loop_timer_disarm(run->io.main_loop, &run->panic_timer);
+	run_forget_end(run);
 	ret = machine_create(&run->machine, run->config, run->host, &run->io, &run->end, timeline);
 	if (ret < 0)
 		return ret;
@@ -251,11 +259,10 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 		 */
 		machine_stop(run->machine);
 		log_info("the guest's kernel panicked; the machine is paused");
-		end_clear(&run->end);
-		run->pvpanic_seen = false;
-		run->panic_line_seen = false;
-		loop_timer_disarm(run->io.main_loop, &run->panic_timer);
+		run->paused = true;
+		run_forget_end(run);
 	}
+	run->paused = false;
 	machine_stop(run->machine);
 	io_threads_stop(&run->io);
 	machine_log_statistics(run->machine);
