@@ -81,7 +81,7 @@ static int bzimage_read_payload(struct bzimage *out, const char **why)
 
 int bzimage_parse(const uint8_t *data, size_t len, struct bzimage *out, const char **why)
 {
-	unsigned sects;
+	size_t sects;
 
 	memset(out, 0, sizeof(*out));
 	*why = "not a bzImage";
@@ -106,7 +106,7 @@ int bzimage_parse(const uint8_t *data, size_t len, struct bzimage *out, const ch
 		return -ENOEXEC;
 	/* 0 means 4, for very old files. */
 	sects = out->hdr.setup_sects != 0 ? out->hdr.setup_sects : 4;
-	out->code_offset = (sects + 1) * 512U;
+	out->code_offset = (sects + 1) * 512;
 	*why = "a truncated bzImage: it ends before the kernel";
 	if (len <= out->code_offset + BZIMAGE_ENTRY64_OFFSET)
 		return -EINVAL;

@@ -190,7 +190,7 @@ int elf_parse(const void *data, size_t len, struct elf_image *out, const char **
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return elf_refuse(why, -ENOEXEC, "an ELF, but libelf is too old for this program");
 	/* libelf writes to the memory only when asked to update it. */
-	elf = elf_memory((char *)(uintptr_t)data, len);
+	elf = elf_memory((char *)data, len);
 	if (elf == NULL)
 		return elf_refuse(why, -ENOEXEC, "not an ELF, or one truncated in its header");
 	ret = elf_read(elf, len, out, why);

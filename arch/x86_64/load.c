@@ -220,7 +220,7 @@ static int load_bzimage(struct loader *l)
 
 static int load_elf(struct loader *l)
 {
-	struct elf_image image;
+	struct elf_image image = { 0 };
 	const char *why;
 	int ret = elf_parse(l->file, l->file_len, &image, &why);
 
@@ -284,6 +284,6 @@ int arch_load_kernel(struct guest_mem *mem, const struct arch_kernel *kernel,
 	ret = load_kernel_file(&l);
 	if (ret == 0)
 		ret = load_boot_information(&l);
-	munmap((void *)(uintptr_t)l.file, l.file_len);
+	munmap((void *)l.file, l.file_len);
 	return ret;
 }

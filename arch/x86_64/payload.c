@@ -169,7 +169,7 @@ static int payload_move_through_copy(struct loader *l, const struct elf_image *i
 
 static int payload_unpack_in_place(struct loader *l, gpa_t gpa, uint64_t size, const char **why)
 {
-	struct elf_image image;
+	struct elf_image image = { 0 };
 	uint64_t len;
 	int ret = payload_unpack(l, guest_mem_ptr(l->mem, gpa, size), size, &len, &image, why);
 
@@ -189,7 +189,7 @@ static int payload_unpack_in_place(struct loader *l, gpa_t gpa, uint64_t size, c
 
 static int payload_unpack_aside(struct loader *l, uint64_t size, const char **why)
 {
-	struct elf_image image;
+	struct elf_image image = { 0 };
 	uint8_t *scratch = payload_map_scratch(size);
 	uint64_t len;
 	int ret;
@@ -224,7 +224,7 @@ int payload_load(struct loader *l, const char **why)
 {
 	const uint8_t *payload = l->file + l->bz.payload_offset;
 	uint64_t size = payload_claimed_size(l);
-	struct elf_image image;
+	struct elf_image image = { 0 };
 	gpa_t gpa;
 	int ret;
 

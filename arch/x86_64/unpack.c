@@ -156,7 +156,7 @@ static int unpack_bzip2(const uint8_t *src, size_t src_len, uint8_t *dst, size_t
 	__typeof__(BZ2_bzDecompressInit) *init = UNPACK_FUNCTION(lib, BZ2_bzDecompressInit);
 	__typeof__(BZ2_bzDecompress) *decompress = UNPACK_FUNCTION(lib, BZ2_bzDecompress);
 	__typeof__(BZ2_bzDecompressEnd) *end = UNPACK_FUNCTION(lib, BZ2_bzDecompressEnd);
-	bz_stream bz = { .next_in = (char *)(uintptr_t)src,
+	bz_stream bz = { .next_in = (char *)src,
 			 .avail_in = unpack_clamp(src_len),
 			 .next_out = (char *)dst,
 			 .avail_out = unpack_clamp(dst_len) };
