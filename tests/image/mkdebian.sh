@@ -129,7 +129,9 @@ configure()
 		systemd-random-seed.service systemd-boot-system-token.service getty@tty1.service \
 		dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
 		modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service \
-		modprobe@fuse.service sys-fs-fuse-connections.mount sys-kernel-config.mount \
+		modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service \
+		proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-sysusers.service \
+		cryptsetup.target veritysetup.target integritysetup.target remote-fs.target sys-fs-fuse-connections.mount sys-kernel-config.mount \
 		systemd-journal-flush.service systemd-hwdb-update.service systemd-machine-id-commit.service \
 		systemd-network-generator.service systemd-networkd-wait-online.service \
 		systemd-ask-password-console.path systemd-ask-password-wall.path; do
@@ -149,7 +151,7 @@ add_test_hook()
 	Description=Script on the test disk
 	After=multi-user.target
 	[Service]
-	Type=oneshot
+	Type=exec
 	ExecStart=/usr/local/sbin/vmm-test
 	StandardInput=null
 	StandardOutput=tty
