@@ -78,6 +78,7 @@ devices_SRC := \
 	devices/block/block_raw.c \
 	devices/block/block_overlay.c \
 	devices/virtio/blk_request.c \
+	devices/virtio/blk_queue.c \
 	devices/virtio/virtio_blk.c \
 	devices/serial.c \
 	devices/power.c \

@@ -35,8 +35,10 @@
 #define READY	   (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
 static enum loop_engine engine;
+static struct limit_options limits; /* of the next device */
 
 struct env {
+	struct limit *limit;
 	struct guest_mem mem;
 	struct loop *loops[2];
 	pthread_t threads[2];
@@ -135,6 +137,8 @@ static void make_device(struct env *env, unsigned entries)
 			 0);
 	env->dev = virtio_blk_device(env->blk);
 	virtio_device_attach(env->dev, &transport);
+	assert_int_equal(limit_create(&env->limit, &limits), 0);
+	virtio_blk_set_limit(env->blk, env->limit);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&env->threads[i], NULL, run_loop, env->loops[i]),
 				 0);
@@ -147,6 +151,7 @@ static void destroy_device(struct env *env)
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(env->threads[i], NULL);
 	virtio_blk_destroy(env->blk);
+	limit_destroy(env->limit);
 	for (unsigned i = 0; i < 2; i++)
 		loop_destroy(env->loops[i]);
 }
@@ -202,6 +207,22 @@ static int setup_overlay(void **state)
 	return 0;
 }
 
+static int setup_limited(void **state)
+{
+	limits = (struct limit_options){ .ops_per_s = 2000 };
+	*state = make_env(0, false, false);
+	bring_up(*state, 0);
+	return 0;
+}
+
+static int setup_nearly_stopped(void **state)
+{
+	limits = (struct limit_options){ .ops_per_s = 2, .burst_ms = 1000 };
+	*state = make_env(0, false, false);
+	bring_up(*state, 0);
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	struct env *env = *state;
@@ -211,6 +232,7 @@ static int teardown(void **state)
 	guest_mem_fini(&env->mem);
 	unlink(env->path);
 	free(env);
+	limits = (struct limit_options){ 0 };
 	return 0;
 }
 
@@ -525,6 +547,47 @@ static void many_requests_at_once_all_come_back(void **state)
 	check_many(*state, 1, VIRTIO_BLK_T_IN, 40);
 }
 
+static void a_limited_disk_takes_its_time(void **state)
+{
+	const unsigned requests = 2 * 20 * (QUEUE_SIZE / 3);
+	uint64_t start = loop_now_ns(), taken;
+
+	check_many(*state, 0, VIRTIO_BLK_T_OUT, 20);
+	check_many(*state, 1, VIRTIO_BLK_T_IN, 20);
+	taken = loop_now_ns() - start;
+	/* 2000 a second; what was saved up, 20 requests, came at once. */
+	assert_in_range(taken, (requests - 21) * 500000ull, (requests - 20) * 500000ull * 6 / 5);
+}
+
+static void what_a_stopping_queue_holds_is_answered(void **state)
+{
+	struct env *env = *state;
+	struct fake_ring *ring = &env->rings[0];
+	unsigned counts[2] = { 0 };
+	uint32_t head, written;
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct fake_part parts[3] = {
+			{ header_gpa(i), 16, false },
+			{ DATA_GPA + i * 512ull, 512, true },
+			{ status_gpa(i), 1, true },
+		};
+
+		put_header(env, i, VIRTIO_BLK_T_IN, i);
+		fake_ring_add(ring, parts, 3);
+	}
+	kick(env, 0);
+	wait_used(env, 0, 2);
+	pthread_mutex_lock(&env->dev->lock);
+	virtio_queue_reset(&env->dev->queues[0]);
+	pthread_mutex_unlock(&env->dev->lock);
+	while (fake_ring_take(ring, &head, &written))
+		counts[*at(env, status_gpa(head / 3)) == VIRTIO_BLK_S_OK]++;
+	/* The third was waiting for the limit; the others were never taken. */
+	assert_in_range(counts[1], 2, 3);
+	assert_int_equal(counts[0], 1);
+}
+
 /* ---- life ---- */
 
 static void a_reset_waits_for_what_is_in_flight(void **state)
@@ -669,6 +732,9 @@ static int run_on(enum loop_engine which, const char *name)
 		BLK_TEST_WITH(many_requests_at_once_all_come_back, setup_overlay),
 		BLK_TEST(a_reset_waits_for_what_is_in_flight),
 		BLK_TEST_WITH(a_reset_waits_for_what_is_in_flight, setup_small_loop),
+		BLK_TEST_WITH(a_reset_waits_for_what_is_in_flight, setup_nearly_stopped),
+		BLK_TEST_WITH(a_limited_disk_takes_its_time, setup_limited),
+		BLK_TEST_WITH(what_a_stopping_queue_holds_is_answered, setup_nearly_stopped),
 		BLK_TEST(the_device_is_rebuilt_on_the_same_disk),
 		BLK_TEST_WITH(a_read_only_disk_refuses_writes, setup_read_only),
 		BLK_TEST(the_configuration_describes_the_disk),
