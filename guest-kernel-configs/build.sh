@@ -19,8 +19,8 @@ die() { say "$*"; exit 1; }
 
 profiles() {
 	cat <<-'LIST'
-	full	base+virtio-pci+virtio-mmio+userland+mitigations	default: any user land, both transports
-	fast	base+virtio-pci+virtio-mmio+userland	the same for a guest with a single tenant
+	full	base+virtio-pci+virtio-mmio+userland	default: any user land, both transports
+	hardened	base+virtio-pci+virtio-mmio+userland+mitigations	for guests that run hostile programs
 	tiny	base	serial console and initramfs only: what a boot costs at least
 	debug	base+virtio-pci+virtio-mmio+userland+mitigations+debug	checks and names, slow
 	LIST
@@ -105,7 +105,7 @@ unpack_source() {
 kmake() {
 	nice -n 15 make -s -C "$src" O="$work/obj" ARCH=x86_64 -j"$jobs" LOCALVERSION= \
 		KBUILD_BUILD_USER=vmm KBUILD_BUILD_HOST=guest-kernel \
-		KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00 UTC' "$@" >>"$log" 2>&1 ||
+		KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00 UTC' "$@" >>"$log" 2>&1 9>&- ||
 		die "the kernel's build failed, log in $log: $(grep -m1 -Ei 'error|can.t open' "$log")"
 }
 
@@ -210,4 +210,4 @@ main() {
 	echo "$out"
 }
 
-main "$@"
+main "$@"; exit
