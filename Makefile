@@ -67,6 +67,7 @@ vmm_SRC := \
 	vmm/io_threads.c \
 	vmm/timeline.c \
 	vmm/machine_host.c \
+	vmm/machine_stats.c \
 	vmm/machine.c \
 	vmm/run.c
 

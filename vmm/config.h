@@ -93,6 +93,7 @@ struct config {
 	enum loop_engine io_engine;
 	unsigned io_threads; /* 0: the main loop does it all */
 	unsigned poll_usec;
+	char *stats; /* file for counts at the end, or NULL */
 	bool verbose;
 	bool print_config;
 };

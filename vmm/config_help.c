@@ -32,5 +32,5 @@ void config_options_help(void)
 			printf("\n%s:\n", config_options[i].group);
 		print_option(&config_options[i]);
 	}
-	puts("\nMore: vmm help disk, net, console, config, kernel, exit-codes.");
+	puts("\nMore: vmm help disk, net, console, config, kernel, stats, exit-codes.");
 }

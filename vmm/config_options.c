@@ -149,6 +149,11 @@ const struct config_field config_options[] = {
 	  .max = 10000,
 	  .arg = "USEC",
 	  .help = "look for more work this long before sleeping (0)" },
+	{ .name = "stats",
+	  .type = CONFIG_TYPE_FILE,
+	  .offset = FIELD(stats),
+	  .arg = "FILE",
+	  .help = "write counts to FILE at the end, as JSON (help stats)" },
 
 	{ .name = "config",
 	  .type = CONFIG_TYPE_ACTION,

@@ -27,11 +27,13 @@
 #include "devices/virtio/virtio_rng.h"
 #include "vmm/log.h"
 #include "vmm/machine_host.h"
+#include "vmm/machine_stats.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
 #define VIRTIO_DEVICES_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + 2)
 #define QUEUE_SIZE	   256
+static_assert(VIRTIO_DEVICES_MAX <= MACHINE_STATS_DEVICES_MAX, "statistics hold every device");
 
 /* One virtio device: the device itself, and the transport that carries it. */
 struct virtio_slot {
@@ -537,28 +539,18 @@ void machine_press_power_button(struct machine *m)
 	power_button_press(&m->power);
 }
 
-void machine_log_statistics(struct machine *m)
+int machine_write_statistics(struct machine *m, int fd)
 {
-	struct vcpu_stats sum = { 0 };
+	struct machine_stats stats = {
+		.vm_fd = m->vm.fd,
+		.vcpus = m->vcpus,
+		.vcpu_count = m->vcpu_count,
+		.io = m->io,
+		.device_count = m->virtio_count,
+	};
 
-	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		sum.exits += m->vcpus[i].stats.exits;
-		sum.pio += m->vcpus[i].stats.pio;
-		sum.mmio += m->vcpus[i].stats.mmio;
-	}
-	log_debug("exits to user space: %llu (port %llu, MMIO %llu)", (unsigned long long)sum.exits,
-		  (unsigned long long)sum.pio, (unsigned long long)sum.mmio);
-	for (unsigned i = 0; i < m->virtio_count; i++) {
-		const struct virtio_device *dev = m->virtio[i].dev;
-		uint64_t kicks = 0, interrupts = 0, requests = 0;
-
-		for (uint16_t q = 0; q < dev->queue_count; q++) {
-			kicks += dev->queues[q].kick_count;
-			interrupts += dev->queues[q].interrupt_count;
-			requests += dev->queues[q].request_count;
-		}
-		log_debug("%s: %llu requests, %llu kicks, %llu interrupts", dev->ops->name,
-			  (unsigned long long)requests, (unsigned long long)kicks,
-			  (unsigned long long)interrupts);
-	}
+	for (unsigned i = 0; i < m->virtio_count; i++)
+		stats.devices[i] = m->virtio[i].dev;
+	machine_stats_log(&stats);
+	return fd < 0 ? 0 : machine_stats_write(&stats, fd);
 }

@@ -56,7 +56,8 @@ int machine_start(struct machine *machine) MUST_CHECK;
 void machine_stop(struct machine *machine);
 /* Any thread. */
 void machine_press_power_button(struct machine *machine);
-/* Warns about devices that the guest never took up, and shows counts; after machine_stop. */
-void machine_log_statistics(struct machine *machine);
+/* Shows counts at debug level and writes them to FD (-1: nowhere) as --stats does; after
+ * machine_stop, loops stopped. 0 or -errno, logged. */
+int machine_write_statistics(struct machine *machine, int fd) MUST_CHECK;
 
 #endif

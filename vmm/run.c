@@ -5,6 +5,7 @@
  */
 #include "vmm/run.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct run {
 	struct machine_host *host;
 	struct machine *machine; /* between machine_create and machine_destroy */
 	sigset_t old_mask;
+	int stats_fd; /* -1: none asked for */
 	int signal_fd;
 	struct loop_event signal_event;
 	uint64_t button_ns; /* when a signal last pressed the power button; 0: never */
@@ -265,7 +267,8 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 	run->paused = false;
 	machine_stop(run->machine);
 	io_threads_stop(&run->io);
-	machine_log_statistics(run->machine);
+	if (machine_write_statistics(run->machine, run->stats_fd) < 0 && ret == 0)
+		ret = -EIO;
 	machine_destroy(run->machine);
 	run->machine = NULL;
 	return ret;
@@ -315,6 +318,16 @@ static int run_report(struct run *run)
 	return EXIT_STATUS_HOST;
 }
 
+static int run_open_stats(struct run *run)
+{
+	const char *path = run->config->stats;
+
+	if (!path)
+		return 0;
+	run->stats_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return run->stats_fd < 0 ? log_errno(errno, "open %s for --stats", path) : 0;
+}
+
 static int run_open(struct run *run, struct timeline *timeline)
 {
 	const struct config *config = run->config;
@@ -338,6 +351,8 @@ static int run_open(struct run *run, struct timeline *timeline)
 		ret = run_open_panic(run);
 	if (ret == 0)
 		ret = vcpu_setup_signal();
+	if (ret == 0)
+		ret = run_open_stats(run);
 	if (ret < 0)
 		return ret;
 	run->timeout.fn = run_on_timeout;
@@ -364,11 +379,13 @@ static void run_close(struct run *run)
 		close(run->panic_fd);
 	if (run->signal_fd >= 0)
 		close(run->signal_fd);
+	if (run->stats_fd >= 0)
+		close(run->stats_fd);
 }
 
 int run_machine(const struct config *config, struct timeline *timeline)
 {
-	struct run run = { .config = config, .signal_fd = -1, .panic_fd = -1 };
+	struct run run = { .config = config, .stats_fd = -1, .signal_fd = -1, .panic_fd = -1 };
 	int status = EXIT_STATUS_HOST;
 	int ret = run_open(&run, timeline);
 

@@ -99,6 +99,21 @@ static const char kernel_text[] =
 	"as\n"
 	"a module in its initrd: vmm doctor --kernel FILE.\n";
 
+static const char stats_text[] =
+	"--stats FILE is written when the machine ends, and anew each time it resets: a JSON "
+	"object "
+	"of\n"
+	"\n"
+	"  vcpus    one each: exits to user space, of them port and mmio; interrupted: KVM_RUN "
+	"ended\n"
+	"           by a signal; kvm: what KVM counted for the vCPU (its exits are all exits)\n"
+	"  loops    the main thread's, then those of --io-threads: engine; rounds; syscalls made "
+	"by the\n"
+	"           engine; events (kicks, readiness); operations (reads, writes, flushes)\n"
+	"  devices  in the order of the bus; for each queue requests, kicks that arrived, and\n"
+	"           interrupts that were sent\n"
+	"  kvm      what KVM counted for the machine\n";
+
 static const struct topic topics[] = {
 	{ .name = "run", .summary = "options of vmm run", .print = config_options_help },
 	{ .name = "exit-codes", .summary = "how vmm run ends", .text = exit_codes_text },
@@ -116,6 +131,7 @@ static const struct topic topics[] = {
 	  .text = console_text,
 	  .list = &config_list_console },
 	{ .name = "config", .summary = "configuration files", .text = config_text },
+	{ .name = "stats", .summary = "what --stats writes", .text = stats_text },
 };
 
 static void print_words(const struct config_list *list)
