@@ -100,6 +100,8 @@ devices_SRC := \
 	devices/net/net_tap.c \
 	devices/net/net_passt.c \
 	devices/virtio/virtio_net_rx.c \
+	devices/virtio/virtio_net_offload.c \
+	devices/virtio/virtio_net_ctrl.c \
 	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \

@@ -16,23 +16,13 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
-#include "devices/net/net_iov.h"
+#include "devices/virtio/virtio_net_ctrl.h"
+#include "devices/virtio/virtio_net_offload.h"
 #include "devices/virtio/virtio_net_rx.h"
-
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-#ifndef VIRTIO_NET_F_GUEST_USO4
-#define VIRTIO_NET_F_GUEST_USO4 54
-#define VIRTIO_NET_F_GUEST_USO6 55
-#define VIRTIO_NET_F_HOST_USO	56
-#endif
 
 #define QUEUE_SIZE     256
 #define ETH_FRAME_MORE 18 /* Ethernet header and a VLAN tag */
 #define MTU_DEFAULT    1500
-#define CONTROL_LEN    64 /* of a command, as far as we look at it */
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == NET_HDR_LEN, "one header everywhere");
 
@@ -40,7 +30,11 @@ struct net_pair {
 	struct virtio_net *vnet;
 	bool receive_ready; /* frames may be waiting: no edge will tell of them */
 	bool send_blocked;  /* the back end tells when it has room */
+	bool receive_paid;  /* a frame may be received; none has come yet */
 	uint32_t frame_max; /* longest frame to receive, with header */
+	uint64_t send_paid; /* bytes that the limit will let, or has let, through; 0: none */
+	struct limit_user receive_limit;
+	struct limit_user send_limit;
 	struct virtio_net_rx rx;
 	struct virtio_net_stats stats; /* loop thread's */
 };
@@ -71,6 +65,11 @@ static struct virtio_queue *send_queue(struct virtio_net *vnet, unsigned pair)
 	return &vnet->dev.queues[(size_t)2 * pair + 1];
 }
 
+static unsigned pair_index(const struct net_pair *pair)
+{
+	return (unsigned)(pair - pair->vnet->pairs);
+}
+
 /* Behind all pairs with MQ, behind the first without (5.1.2). */
 static unsigned control_index(struct virtio_net *vnet)
 {
@@ -93,54 +92,7 @@ static void count(uint64_t *counter)
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-/* ---- offloads ---- */
-
-struct offload {
-	unsigned tun;	/* what the back end can do */
-	unsigned host;	/* feature: the guest may send so */
-	unsigned guest; /* feature: the guest receives so */
-};
-
-static const struct offload offloads[] = {
-	{ TUN_F_CSUM, VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM },
-	{ TUN_F_TSO4, VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4 },
-	{ TUN_F_TSO6, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6 },
-	{ TUN_F_TSO_ECN, VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_GUEST_ECN },
-	{ TUN_F_USO4, VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO4 },
-	{ TUN_F_USO6, VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO6 },
-};
-
-static uint64_t offload_features(unsigned tun_flags)
-{
-	uint64_t features = 0;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(offloads); i++) {
-		if (tun_flags & offloads[i].tun)
-			features |= 1ull << offloads[i].host | 1ull << offloads[i].guest;
-	}
-	return features;
-}
-
-/* What the guest said it can receive, as the back end's flags. */
-static unsigned guest_offloads(uint64_t features)
-{
-	unsigned tun_flags = 0;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(offloads); i++) {
-		if (features & 1ull << offloads[i].guest)
-			tun_flags |= offloads[i].tun;
-	}
-	/* Nothing comes in segments without checksum offload, and tun takes USO for both or none.
-	 */
-	if (!(tun_flags & TUN_F_CSUM))
-		return 0;
-	if ((tun_flags & (TUN_F_USO4 | TUN_F_USO6)) != (TUN_F_USO4 | TUN_F_USO6))
-		tun_flags &= ~(unsigned)(TUN_F_USO4 | TUN_F_USO6);
-	if (!(tun_flags & (TUN_F_TSO4 | TUN_F_TSO6)))
-		tun_flags &= ~(unsigned)TUN_F_TSO_ECN;
-	return tun_flags;
-}
-
+/* Longest frame to receive, with header. */
 static uint32_t longest_frame(const struct virtio_net *vnet, unsigned tun_flags)
 {
 	if (tun_flags & ~(unsigned)TUN_F_CSUM)
@@ -150,18 +102,41 @@ static uint32_t longest_frame(const struct virtio_net *vnet, unsigned tun_flags)
 
 /* ---- sending ---- */
 
+/* True when the limit lets a frame of LEN bytes through, now or some time ago. */
+static bool send_pay(struct net_pair *pair, uint64_t len)
+{
+	bool paid = pair->send_paid > 0;
+
+	/* While it waited it was in the driver's hands. */
+	if (len > pair->send_paid && paid)
+		limit_charge(&pair->send_limit, len - pair->send_paid);
+	else if (!paid)
+		paid = limit_take(&pair->send_limit, len);
+	pair->send_paid = len;
+	return paid;
+}
+
+static bool send_possible(const struct virtqueue_chain *chain)
+{
+	return chain->readable_len > NET_HDR_LEN && chain->readable_len <= NET_FRAME_MAX;
+}
+
 static void send_kick(struct net_pair *pair, struct virtio_queue *q)
 {
 	struct virtio_net *vnet = pair->vnet;
 	struct iovec iov[VIRTQUEUE_SIZE_MAX];
 	struct virtqueue_chain chain;
 
-	if (pair->send_blocked)
+	if (pair->send_blocked || pair->send_limit.waiting)
 		return;
 	while (virtio_queue_pop(q, iov, ARRAY_SIZE(iov), &chain) > 0) {
 		int ret = -EMSGSIZE;
 
-		if (chain.readable_len > NET_HDR_LEN && chain.readable_len <= NET_FRAME_MAX)
+		if (send_possible(&chain) && !send_pay(pair, chain.readable_len - NET_HDR_LEN)) {
+			virtio_queue_unpop(q);
+			return;
+		}
+		if (send_possible(&chain))
 			ret = vnet->net->ops->send(vnet->net, q->index / 2u, iov,
 						   chain.readable_count);
 		if (ret == -EAGAIN) {
@@ -173,6 +148,7 @@ static void send_kick(struct net_pair *pair, struct virtio_queue *q)
 			count(&pair->stats.send_dropped);
 		else
 			count(&pair->stats.sent);
+		pair->send_paid = 0;
 		virtio_queue_push(q, chain.head, 0);
 	}
 }
@@ -186,7 +162,22 @@ static void on_writable(void *opaque, unsigned index)
 	send_kick(pair, send_queue(vnet, index));
 }
 
+static void send_let_through(struct limit_user *limit)
+{
+	struct net_pair *pair = container_of(limit, struct net_pair, send_limit);
+
+	send_kick(pair, send_queue(pair->vnet, pair_index(pair)));
+}
+
 /* ---- receiving ---- */
+
+static bool receive_pay(struct net_pair *pair)
+{
+	if (pair->receive_limit.waiting)
+		return false;
+	pair->receive_paid = limit_take(&pair->receive_limit, 1);
+	return pair->receive_paid;
+}
 
 static void receive(struct net_pair *pair, struct virtio_queue *q)
 {
@@ -197,12 +188,19 @@ static void receive(struct net_pair *pair, struct virtio_queue *q)
 	if (!q->running || q->stopping)
 		return; /* its start kicks */
 	for (; budget > 0; budget--) {
+		/* A frame's length shows when it has been received; the rest is charged then. */
+		if (!pair->receive_paid && !receive_pay(pair))
+			return;
 		switch (virtio_net_rx_one(&pair->rx, q, vnet->net, q->index / 2u, pair->frame_max,
 					  mergeable)) {
 		case VIRTIO_NET_RX_FRAME:
 			count(&pair->stats.received);
+			if (pair->rx.frame_len > 1)
+				limit_charge(&pair->receive_limit, pair->rx.frame_len - 1);
+			pair->receive_paid = false;
 			break;
 		case VIRTIO_NET_RX_DROPPED:
+			pair->receive_paid = false;
 			count(&pair->stats.receive_dropped);
 			break;
 		case VIRTIO_NET_RX_EMPTY:
@@ -213,6 +211,14 @@ static void receive(struct net_pair *pair, struct virtio_queue *q)
 		}
 	}
 	kick_again(q);
+}
+
+static void receive_let_through(struct limit_user *limit)
+{
+	struct net_pair *pair = container_of(limit, struct net_pair, receive_limit);
+
+	pair->receive_paid = true;
+	receive(pair, receive_queue(pair->vnet, pair_index(pair)));
 }
 
 static void on_readable(void *opaque, unsigned index)
@@ -234,98 +240,6 @@ static void on_link(void *opaque, bool up)
 	virtio_config_unlock(&vnet->dev);
 }
 
-/* ---- control queue (5.1.6.5) ---- */
-
-struct control_data {
-	const uint8_t *bytes;
-	size_t len; /* as far as it was copied */
-};
-
-static bool control_mac(struct virtio_net *vnet, uint8_t command, struct control_data data)
-{
-	switch (command) {
-	case VIRTIO_NET_CTRL_MAC_TABLE_SET:
-		return true; /* every frame is let through; the driver sorts them out */
-	case VIRTIO_NET_CTRL_MAC_ADDR_SET:
-		if (data.len != sizeof(vnet->config.mac))
-			return false;
-		virtio_config_lock(&vnet->dev);
-		memcpy(vnet->config.mac, data.bytes, sizeof(vnet->config.mac));
-		virtio_config_unlock(&vnet->dev);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool control_mq(struct virtio_net *vnet, uint8_t command, struct control_data data)
-{
-	uint16_t pairs;
-
-	if (command != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || data.len != sizeof(pairs) ||
-	    !virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MQ))
-		return false;
-	memcpy(&pairs, data.bytes, sizeof(pairs));
-	if (pairs < 1 || pairs > vnet->pair_count)
-		return false;
-	return vnet->net->ops->set_pairs(vnet->net, pairs) == 0;
-}
-
-static bool control_offloads(struct virtio_net *vnet, uint8_t command, struct control_data data)
-{
-	uint64_t wanted;
-
-	if (command != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || data.len != sizeof(wanted) ||
-	    !virtio_has_feature(&vnet->dev, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
-		return false;
-	memcpy(&wanted, data.bytes, sizeof(wanted));
-	if (wanted & ~vnet->dev.features_acked)
-		return false;
-	/* frame_max stays that of the negotiated offloads, the longest there can be. */
-	return vnet->net->ops->set_offload(vnet->net, guest_offloads(wanted)) == 0;
-}
-
-static bool control_command(struct virtio_net *vnet, const struct virtio_net_ctrl_hdr *hdr,
-			    struct control_data data)
-{
-	switch (hdr->class) {
-	case VIRTIO_NET_CTRL_RX:
-		return hdr->cmd <= VIRTIO_NET_CTRL_RX_NOBCAST && data.len == 1;
-	case VIRTIO_NET_CTRL_MAC:
-		return control_mac(vnet, hdr->cmd, data);
-	case VIRTIO_NET_CTRL_MQ:
-		return control_mq(vnet, hdr->cmd, data);
-	case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
-		return control_offloads(vnet, hdr->cmd, data);
-	default:
-		return false;
-	}
-}
-
-static void control_kick(struct virtio_net *vnet, struct virtio_queue *q)
-{
-	struct iovec iov[VIRTQUEUE_SIZE_MAX];
-	struct virtqueue_chain chain;
-
-	while (virtio_queue_pop(q, iov, ARRAY_SIZE(iov), &chain) > 0) {
-		struct virtio_net_ctrl_hdr hdr;
-		uint8_t data[CONTROL_LEN];
-		uint8_t ack = VIRTIO_NET_ERR;
-		size_t len = net_iov_read(iov, chain.readable_count, 0, data, sizeof(data));
-
-		if (len >= sizeof(hdr)) {
-			struct control_data rest = { data + sizeof(hdr), len - sizeof(hdr) };
-
-			memcpy(&hdr, data, sizeof(hdr));
-			if (control_command(vnet, &hdr, rest))
-				ack = VIRTIO_NET_OK;
-		}
-		len = net_iov_write(iov + chain.readable_count, chain.writable_count, 0, &ack,
-				    sizeof(ack));
-		virtio_queue_push(q, chain.head, (uint32_t)len);
-	}
-}
-
 /* ---- the device ---- */
 
 static void vnet_queue_kick(struct virtio_queue *q)
@@ -334,7 +248,12 @@ static void vnet_queue_kick(struct virtio_queue *q)
 	struct net_pair *pair;
 
 	if (q->index == control_index(vnet)) {
-		control_kick(vnet, q);
+		const struct virtio_net_ctrl ctrl = { .dev = &vnet->dev,
+						      .net = vnet->net,
+						      .config = &vnet->config,
+						      .pair_count = vnet->pair_count };
+
+		virtio_net_ctrl_kick(&ctrl, q);
 		return;
 	}
 	if (q->index >= 2 * vnet->pair_count)
@@ -342,7 +261,7 @@ static void vnet_queue_kick(struct virtio_queue *q)
 	pair = &vnet->pairs[q->index / 2u];
 	if (q->index & 1u)
 		send_kick(pair, q);
-	else if (pair->receive_ready)
+	else if (pair->receive_ready && !pair->receive_limit.waiting)
 		receive(pair, q);
 	else
 		virtqueue_disable_notify(&q->vq); /* buffers matter when frames wait for them */
@@ -351,15 +270,24 @@ static void vnet_queue_kick(struct virtio_queue *q)
 static void vnet_queue_stop(struct virtio_queue *q)
 {
 	struct virtio_net *vnet = to_vnet(q->dev);
+	struct net_pair *pair = &vnet->pairs[q->index / 2u];
 
-	if (q->index < 2 * vnet->pair_count && !(q->index & 1u))
-		virtio_net_rx_release(&vnet->pairs[q->index / 2u].rx, q);
+	if (q->index >= 2 * vnet->pair_count)
+		return;
+	if (q->index & 1u) {
+		limit_cancel(&pair->send_limit);
+		pair->send_paid = 0;
+		return;
+	}
+	limit_cancel(&pair->receive_limit);
+	pair->receive_paid = false;
+	virtio_net_rx_release(&pair->rx, q);
 }
 
 static int vnet_activate(struct virtio_device *dev)
 {
 	struct virtio_net *vnet = to_vnet(dev);
-	unsigned tun_flags = guest_offloads(dev->features_acked);
+	unsigned tun_flags = virtio_net_guest_offloads(dev->features_acked);
 	int ret = vnet->net->ops->set_offload(vnet->net, tun_flags);
 
 	/* No queue runs yet: nobody reads this. */
@@ -398,10 +326,10 @@ static const struct virtio_device_ops vnet_ops = {
 
 static uint64_t vnet_features(const struct virtio_net *vnet)
 {
-	uint64_t features = offload_features(vnet->net->offloads) | 1ull << VIRTIO_NET_F_MAC |
-			    1ull << VIRTIO_NET_F_STATUS | 1ull << VIRTIO_NET_F_MRG_RXBUF |
-			    1ull << VIRTIO_NET_F_CTRL_VQ | 1ull << VIRTIO_NET_F_CTRL_RX |
-			    1ull << VIRTIO_NET_F_CTRL_MAC_ADDR;
+	uint64_t features = virtio_net_offload_features(vnet->net->offloads) |
+			    1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |
+			    1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_NET_F_CTRL_VQ |
+			    1ull << VIRTIO_NET_F_CTRL_RX | 1ull << VIRTIO_NET_F_CTRL_MAC_ADDR;
 
 	if (vnet->net->offloads)
 		features |= 1ull << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
@@ -423,6 +351,10 @@ static int vnet_init_pairs(struct virtio_net *vnet, const struct virtio_net_opti
 		vnet->pairs[i].vnet = vnet;
 		vnet->pairs[i].receive_ready = true;
 		vnet->pairs[i].frame_max = longest_frame(vnet, 0);
+		limit_user_init(&vnet->pairs[i].receive_limit, options->receive_limit, loop,
+				receive_let_through);
+		limit_user_init(&vnet->pairs[i].send_limit, options->send_limit, loop,
+				send_let_through);
 		receive_queue(vnet, i)->loop = loop;
 		send_queue(vnet, i)->loop = loop;
 		if (virtio_net_rx_init(&vnet->pairs[i].rx) < 0)

@@ -4,6 +4,7 @@
 #ifndef DEVICES_VIRTIO_VIRTIO_NET_H
 #define DEVICES_VIRTIO_VIRTIO_NET_H
 
+#include "devices/limit.h"
 #include "devices/net/net.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/err.h"
@@ -18,6 +19,10 @@ struct virtio_net_options {
 	/* Pair i works on loops[i % loop_count]; borrowed, not running yet. */
 	struct loop *const *loops;
 	unsigned loop_count;
+	/* Frames and their bytes, all pairs together, perhaps with other cards; borrowed; NULL: not
+	 * bounded. */
+	struct limit *receive_limit;
+	struct limit *send_limit;
 };
 
 /* What a device did so far; read on any thread, may be slightly stale. */

@@ -112,6 +112,7 @@ static void rx_deliver(struct virtio_net_rx *rx, struct virtio_queue *q, uint64_
 	uint16_t count = 0;
 	unsigned at = rx->chain_start;
 
+	rx->frame_len = len - NET_HDR_LEN;
 	while (left > 0) {
 		left -= rx->chains[at].len < left ? rx->chains[at].len : left;
 		at++;

@@ -31,6 +31,7 @@ struct virtio_net_rx {
 	/* A frame that was longer than what the ring held when it came; it waits here for more. */
 	uint8_t *pending; /* NET_FRAME_MAX bytes */
 	uint32_t pending_len;
+	uint64_t frame_len; /* of the frame that was delivered last, without its header */
 };
 
 /* 0 or -ENOMEM. */

@@ -48,6 +48,7 @@ struct env {
 	unsigned interrupts[2 * PAIRS + 1];
 	unsigned config_interrupts;
 	gpa_t next_gpa;
+	struct limit *receive_limit, *send_limit;
 };
 
 static struct env *the_env; /* transport ops get no pointer of ours */
@@ -157,6 +158,8 @@ static const struct net_ops fake_ops = {
 
 /* ---- the driver ---- */
 
+static struct limit_options limits; /* of the next card, each way */
+
 static int setup(void **state)
 {
 	struct env *env = calloc(1, sizeof(*env));
@@ -178,6 +181,10 @@ static int setup(void **state)
 				     .link_up = true };
 	options.net = &env->net.net;
 	options.loops = loops;
+	assert_int_equal(limit_create(&env->receive_limit, &limits), 0);
+	assert_int_equal(limit_create(&env->send_limit, &limits), 0);
+	options.receive_limit = env->receive_limit;
+	options.send_limit = env->send_limit;
 	if (guest_mem_add(&env->mem, 0, MEM_LEN) < 0 ||
 	    virtio_net_create(&env->vnet, &env->mem, &options) < 0)
 		return -1;
@@ -192,9 +199,28 @@ static int teardown(void **state)
 
 	virtio_net_destroy(env->vnet);
 	assert_int_equal(env->net.attached, 0);
+	limit_destroy(env->receive_limit);
+	limit_destroy(env->send_limit);
 	guest_mem_fini(&env->mem);
 	free(env);
+	limits = (struct limit_options){ 0 };
 	return 0;
+}
+
+/* A frame a millisecond; two are saved up. */
+static int setup_limited(void **state)
+{
+	fake_loop_now_ns = 1000000000;
+	limits = (struct limit_options){ .ops_per_s = 1000, .burst_ms = 2 };
+	return setup(state);
+}
+
+/* 1000 bytes a millisecond; as many are saved up. */
+static int setup_narrow(void **state)
+{
+	fake_loop_now_ns = 1000000000;
+	limits = (struct limit_options){ .bytes_per_s = 1000000, .burst_ms = 1 };
+	return setup(state);
 }
 
 static void bring_up(struct env *env, uint64_t features)
@@ -705,7 +731,109 @@ static void control_command_without_room_for_an_answer_is_survived(void **state)
 	assert_int_equal(fake_ring_used_count(&env->rings[2]), 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* ---- limits ---- */
+
+#define TX 1
+#define MS 1000000ull
+
+static void frames_to_send_wait_for_the_limit_in_order(void **state)
+{
+	struct env *env = *state;
+
+	bring_up(env, 0);
+	for (unsigned i = 0; i < 6; i++)
+		offer_frame(env, TX, 100 + i);
+	kick(env, TX);
+	assert_int_equal(env->net.sent_count, 2);
+	for (unsigned i = 3; i <= 6; i++) {
+		uint64_t now = fake_loop_now_ns;
+
+		kick(env, TX); /* does not help */
+		assert_int_equal(env->net.sent_count, i - 1);
+		assert_true(fake_loop_fire(&env->loop, UINT64_MAX, 0));
+		assert_int_equal(fake_loop_now_ns, now + MS);
+		assert_int_equal(env->net.sent_count, i);
+	}
+	assert_null(fake_loop_next_timer(&env->loop));
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(env->net.sent_len[i], 100 + i);
+	assert_int_equal(fake_ring_used_count(&env->rings[TX]), 6);
+}
+
+static void a_frame_made_longer_while_it_waits_is_paid_in_full(void **state)
+{
+	struct env *env = *state;
+	struct fake_ring *ring = &env->rings[TX];
+	uint64_t now = fake_loop_now_ns;
+
+	bring_up(env, 0);
+	offer_frame(env, TX, NET_HDR_LEN + 1000);
+	offer_frame(env, TX, NET_HDR_LEN + 100);
+	offer_frame(env, TX, NET_HDR_LEN + 100);
+	kick(env, TX);
+	assert_int_equal(env->net.sent_count, 1);
+	/* The second frame's data, descriptor 3, becomes 3100 bytes long. */
+	ring->desc[3].len = 3100;
+	assert_true(fake_loop_fire(&env->loop, UINT64_MAX, 0));
+	assert_int_equal(fake_loop_now_ns, now + MS / 10);
+	assert_int_equal(env->net.sent_count, 2);
+	assert_int_equal(env->net.sent_len[1], NET_HDR_LEN + 3100);
+	assert_true(fake_loop_fire(&env->loop, UINT64_MAX, 0));
+	assert_int_equal(fake_loop_now_ns, now + 32 * MS / 10);
+	assert_int_equal(env->net.sent_count, 3);
+}
+
+static void frames_to_receive_wait_in_the_back_end_for_the_limit(void **state)
+{
+	struct env *env = *state;
+
+	bring_up(env, 0);
+	for (unsigned i = 0; i < 8; i++)
+		offer_buffer(env, 0, 2000);
+	for (unsigned i = 0; i < 3; i++)
+		arrive(env, NET_HDR_LEN + 1000);
+	edge(env);
+	/* The first is paid by what was saved up, the second has to wait. */
+	assert_int_equal(env->net.frame_first, 1);
+	kick(env, 0);
+	edge(env);
+	assert_int_equal(env->net.frame_first, 1);
+	assert_true(fake_loop_fire(&env->loop, UINT64_MAX, 0));
+	assert_int_equal(env->net.frame_first, 2);
+	assert_true(fake_loop_fire(&env->loop, UINT64_MAX, 0));
+	assert_int_equal(env->net.frame_first, 3);
+	/* A byte each was paid before, the rest afterwards. */
+	assert_in_range(fake_loop_now_ns, 1000000000 + 1 * MS, 1000000000 + 2 * MS);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 3);
+}
+
+static void a_reset_forgets_what_waits_for_the_limit(void **state)
+{
+	struct env *env = *state;
+
+	bring_up(env, 0);
+	for (unsigned i = 0; i < 3; i++)
+		offer_frame(env, TX, 100 + i);
+	for (unsigned i = 0; i < 4; i++)
+		offer_buffer(env, 0, 2000);
+	for (unsigned i = 0; i < 4; i++)
+		arrive(env, 500);
+	kick(env, TX);
+	edge(env);
+	assert_non_null(fake_loop_next_timer(&env->loop));
+	virtio_set_status(env->dev, 0);
+	assert_null(fake_loop_next_timer(&env->loop));
+	assert_int_equal(env->net.sent_count, 2);
+	fake_loop_now_ns += MS;
+	bring_up(env, 0);
+	offer_frame(env, TX, 77);
+	kick(env, TX);
+	assert_int_equal(env->net.sent_count, 3);
+	assert_int_equal(env->net.sent_len[2], 77);
+}
+
+#define TEST(name)	      cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_WITH(name, with) cmocka_unit_test_setup_teardown(name, with, teardown)
 
 int main(void)
 {
@@ -733,6 +861,10 @@ int main(void)
 		TEST(second_pair_works_like_the_first),
 		TEST(offloads_can_be_changed_within_what_was_negotiated),
 		TEST(control_command_without_room_for_an_answer_is_survived),
+		TEST_WITH(frames_to_send_wait_for_the_limit_in_order, setup_limited),
+		TEST_WITH(a_frame_made_longer_while_it_waits_is_paid_in_full, setup_narrow),
+		TEST_WITH(frames_to_receive_wait_in_the_back_end_for_the_limit, setup_narrow),
+		TEST_WITH(a_reset_forgets_what_waits_for_the_limit, setup_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
