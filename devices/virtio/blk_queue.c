@@ -186,7 +186,7 @@ static void request_done(struct block_request *req, int result)
 		start_segment(slot);
 	else
 		complete(slot, status_of(slot, result));
-	if (bq->held_head && submit_held(bq))
+	if (bq->held_head ? submit_held(bq) : bq->full)
 		blk_queue_take(bq);
 }
 
@@ -271,7 +271,14 @@ void blk_queue_take(struct blk_queue *bq)
 	struct virtqueue_chain chain;
 	struct blk_slot *slot;
 
-	while (!bq->held_head && (slot = slot_take(bq))) {
+	bq->full = false;
+	while (!bq->held_head) {
+		slot = slot_take(bq);
+		if (!slot) {
+			/* The driver was not asked to notify: the next completion looks again. */
+			bq->full = true;
+			return;
+		}
 		if (virtio_queue_pop(bq->q, slot->iov, IOV_MAX_BLK, &chain) <= 0) {
 			slot_give(slot);
 			return;

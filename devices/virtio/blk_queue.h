@@ -26,6 +26,7 @@ struct blk_queue {
 	struct blk_slot *held_head;
 	struct blk_slot **held_tail;
 	unsigned active; /* with the back end */
+	bool full;	 /* out of slots with requests that may be waiting */
 	struct loop_timer retry;
 	struct limit_user limit;
 	struct log_limit log_limit;
