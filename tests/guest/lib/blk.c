@@ -38,8 +38,10 @@ int blk_add(struct blk *blk, unsigned queue, uint32_t type, uint64_t sector, voi
 	    uint32_t len, bool read)
 {
 	struct vq *vq = &blk->vq[queue];
-	struct virtio_blk_outhdr *header = &blk->headers[queue][vq->free_head % vq->size];
-	uint8_t *status = &blk->status[queue][vq->free_head % vq->size];
+	/* With a full ring free_head is nobody's; nothing is added, and nothing may be written. */
+	uint16_t head = vq->free_head % vq->size;
+	struct virtio_blk_outhdr *header = &blk->headers[queue][head];
+	uint8_t *status = &blk->status[queue][head];
 	const struct vq_buf bufs[] = {
 		{ header, sizeof(*header), false },
 		{ data, len, read },
@@ -47,6 +49,8 @@ int blk_add(struct blk *blk, unsigned queue, uint32_t type, uint64_t sector, voi
 	};
 	const struct vq_buf no_data[] = { bufs[0], bufs[2] };
 
+	if (vq->free_count < (vq->indirect ? 1 : 3))
+		return -1;
 	*header = (struct virtio_blk_outhdr){ .type = type, .sector = sector };
 	*status = BLK_NO_ANSWER;
 	return len ? vq_add(vq, bufs, 3) : vq_add(vq, no_data, 2);

@@ -1,0 +1,201 @@
+#!/bin/bash
+# timeout: 400
+# Bare guests (tests/guest/cases) in our monitor: how machines end, the devices as honest drivers see
+# them, and what lying drivers can do, on both transports and with both I/O engines. A guest prints
+# a line a case; its lines are passed on with the machine's kind before them. VMM and VMM_ASAN name the
+# programs; TESTS=PATTERN picks machines by name.
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/support/cases.sh
+arch=$(uname -m)
+vmm=${VMM:-build/$arch/vmm}
+vmm_asan=${VMM_ASAN:-build/$arch-asan/vmm}
+guests=${GUESTS:-build/$arch/guest}
+work=$(mktemp -d)
+trap 'rm -rf "$work" "$cases_log"' EXIT
+
+if ! { : <>/dev/kvm; } 2>/dev/null; then
+	echo "/dev/kvm cannot be opened"
+	exit 77
+fi
+
+# guest CASE WORDS OPTION...: a machine with the case as its kernel, 20 s at most.
+guest()
+{
+	local case=$1 words=$2
+
+	shift 2
+	"$vmm" run --kernel "$guests/$case" --cmdline "$words" --net none --memory 64M \
+		--timeout 20 "$@"
+}
+
+# ---- how machines end ----
+
+guest_ends()
+{
+	local wanted=$1 words=$2
+
+	shift 2
+	expect "$wanted" guest end "$words" --console serial "$@"
+}
+
+every_status()
+{
+	local status
+
+	for status in 0 1 7 119; do
+		guest_ends $status "status=$status"
+	done
+}
+
+resets()
+{
+	truncate -s 1M "$work/count.img"
+	guest_ends 42 "how=reset ${1:-}" --disk "$work/count.img" --transport "${2:-pci}"
+	rm "$work/count.img"
+}
+
+reset_ends()
+{
+	truncate -s 1M "$work/count.img"
+	guest_ends 0 how=reset --on-reboot exit --disk "$work/count.img"
+	rm "$work/count.img"
+}
+
+internal_error()
+{
+	local status=0
+
+	guest end how=internal --console serial || status=$?
+	[ $status != 110 ] || skip_case "this /dev/kvm runs every instruction"
+	[ $status = 122 ]
+}
+
+serial_prints()
+{
+	guest hello quiet --console serial >"$work/out"
+	grep -qx 'hello from a bare guest' "$work/out"
+}
+
+pvh_entry()
+{
+	guest hello quiet --console serial --entry pvh >"$work/out"
+	grep -qx 'hello from a bare guest' "$work/out"
+}
+
+# ---- consoles ----
+
+hvc0_prints()
+{
+	guest console acpi=off "$@" >"$work/out"
+	grep -q 'hello on hvc0' "$work/out"
+}
+
+hvc0_reads()
+{
+	echo 'some words that are longer than a buffer' >"$work/in"
+	guest console 'acpi=off echo' "$@" <"$work/in" >"$work/out"
+	grep -q 'typed: some words that are longer than a buffer' "$work/out"
+}
+
+# 256 KiB, not a byte lost, through a pipe that is slow to begin with.
+hvc0_floods()
+{
+	guest console 'acpi=off flood' "$@" | {
+		sleep 0.3
+		cat >"$work/out"
+	}
+	[ "$(grep -c '^[0-o]\{63\}.\?$' "$work/out")" = 4096 ]
+}
+
+hvc0_resizes()
+{
+	command -v script >/dev/null || skip_case "there is no script(1)"
+	export -f guest
+	export vmm guests work
+	cat >"$work/resize.sh" <<-'END'
+		stty cols 80 rows 24
+		(
+			for ((i = 0; i < 50; i++)); do
+				sleep 0.1
+				! grep -q 'size 80' "$work/out" || break
+			done
+			stty cols 101 rows 37 </dev/tty
+		) &
+		guest console 'acpi=off resize' $*
+	END
+	script -qfec "bash $work/resize.sh $*" /dev/null >"$work/out"
+	grep -q 'size 80 24' "$work/out"
+	grep -q 'size 101 37' "$work/out"
+}
+
+# ---- guests that print a line a case ----
+
+# machine NAME COMMAND...: the guest's lines, and a line for the machine: it ends with 0, says little,
+# and no sanitizer complains.
+machine()
+{
+	local name=$1 status=0 start lines bad
+
+	shift
+	# shellcheck disable=SC2053 # a pattern on purpose
+	[ -z "$cases_only" ] || [[ $name == *$cases_only* ]] || return 0
+	start=$(now_ms)
+	"$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	tr -d '\r' <"$work/out" | sed -n "s/^\(ok\|FAIL\) /\1 $name: /p; s/^skip /skip $name: /p"
+	bad=$(grep -c '^FAIL ' "$work/out")
+	lines=$(wc -l <"$work/err")
+	cases_failed=$((cases_failed + bad))
+	if [ "$status" != "$bad" ] || [ "$lines" -gt 60 ] ||
+		grep -qE 'Sanitizer|runtime error' "$work/err"; then
+		cases_failed=$((cases_failed + 1))
+		echo "FAIL $name ends well, status $status, $lines lines of log"
+		{ tail -n 10 "$work/out"; grep -m 1 -A 25 -E 'Sanitizer|runtime error' "$work/err" || tail -n 15 "$work/err"; } |
+			sed 's/^/    | /'
+	else
+		echo "ok $name ends well, with $lines lines of log ($((($(now_ms) - start) / 100 * 100)) ms)"
+	fi
+}
+
+blk_honest()
+{
+	truncate -s 16M "$work/disk.img"
+	truncate -s 1M "$work/ro.img"
+	guest blk acpi=off --console serial --disk "$work/disk.img,id=victim,queues=4" \
+		--disk "$work/ro.img,ro" "$@"
+}
+
+rng_honest()
+{
+	truncate -s 1M "$work/any.img"
+	guest rng acpi=off --console serial --disk "$work/any.img" "$@"
+}
+
+check "status 0 to 119 is the guest's" every_status
+check "serial: what the guest prints comes out" serial_prints
+check "pvh: the same program by its other entry" pvh_entry
+check "sleep register: status 0" guest_ends 0 how=sleep
+check "reset register and keyboard controller: the machine starts again" resets
+check "mmio: the machine starts again" resets acpi=off mmio
+check "reset with --on-reboot exit: status 0" reset_ends
+check "triple fault: status 121" guest_ends 121 how=triple
+check "an instruction that KVM does not know: status 122" internal_error
+check "a guest that spins: status 124" guest_ends 124 how=never --timeout 1
+check "a guest that halts for ever: status 124" guest_ends 124 how=asleep --timeout 1
+
+for transport in pci mmio; do
+	for engine in io_uring epoll; do
+		kind="$transport $engine"
+		set -- --transport $transport --io-engine $engine
+		check "$kind: hvc0 prints" hvc0_prints "$@"
+		check "$kind: hvc0 reads what is typed" hvc0_reads "$@"
+		check "$kind: hvc0 loses nothing" hvc0_floods "$@"
+		check "$kind: hvc0 is resized" hvc0_resizes "$@"
+		machine "$kind" rng_honest "$@"
+		machine "$kind" blk_honest "$@"
+		machine "$kind, 2 threads" blk_honest "$@" --io-threads 2
+	done
+done
+
+finish
