@@ -179,9 +179,11 @@ unit: $(UNIT_BIN)
 
 # Sanitizer builds are configurations of the same rules in directories of their own. (TSan knows no fences; what
 # they order is atomic besides.)
-.PHONY: unit-asan unit-tsan
+.PHONY: unit-asan unit-tsan vmm-asan
 unit-asan:
 	$(MAKE) unit BUILD=build/$(ARCH)-asan OPT='-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -U_FORTIFY_SOURCE' LDFLAGS='-pie'
+vmm-asan:
+	$(MAKE) all BUILD=build/$(ARCH)-asan OPT='-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -U_FORTIFY_SOURCE' LDFLAGS='-pie'
 unit-tsan:
 	$(MAKE) unit BUILD=build/$(ARCH)-tsan OPT='-O1 -fsanitize=thread -Wno-tsan -U_FORTIFY_SOURCE' LDFLAGS='-pie'
 

@@ -158,7 +158,10 @@ suite_scripts()
 {
 	local suite=$1 path found=
 
-	build "$suite" all guests || return
+	case $suite in
+	guest) build "$suite" all guests vmm-asan || return ;;
+	*) build "$suite" all guests || return ;;
+	esac
 	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh; do
 		[ -x "$path" ] || continue
 		found=1
