@@ -66,6 +66,7 @@ vmm_SRC := \
 	vmm/vcpu.c \
 	vmm/io_threads.c \
 	vmm/timeline.c \
+	vmm/machine_limits.c \
 	vmm/machine_host.c \
 	vmm/machine_stats.c \
 	vmm/machine.c \

@@ -54,12 +54,12 @@ static const struct config_field disk_fields[] = {
 	  .type = CONFIG_TYPE_DURATION,
 	  .offset = FIELD(limit.burst_ms),
 	  .arg = "TIME",
-	  .help = "what an idle device saves up: TIME at full rate" },
+	  .help = "what an idle disk saves up: TIME at full rate (10ms)" },
 	{ .name = "group",
 	  .type = CONFIG_TYPE_TEXT,
 	  .offset = FIELD(limit.group),
 	  .arg = "NAME",
-	  .help = "devices with the same NAME share one limit" },
+	  .help = "disks with the same NAME share one limit" },
 };
 
 static void disk_fini(struct config_disk *disk)

@@ -38,32 +38,43 @@ static void round_memory(struct config *config)
 	log_info("memory rounded up to %s, a multiple of 2M", text);
 }
 
-static bool has_limit(const struct config_limit *limit)
+/* A group has one limit: its members must not say different things about it. */
+static bool limits_agree(const struct config_limit *a, const struct config_limit *b)
 {
-	return limit->bytes_per_s || limit->ops_per_s;
+	if (!a->group || !b->group || strcmp(a->group, b->group) != 0)
+		return true;
+	return a->bytes_per_s == b->bytes_per_s && a->ops_per_s == b->ops_per_s &&
+	       a->burst_ms == b->burst_ms;
 }
 
-/* Words that are understood but whose work nobody does yet must not be taken silently. */
-static int refuse_unbuilt(const struct config *config)
+static int check_group(const struct config_limit *first, const struct config_limit *limit,
+		       const char *option)
 {
-	for (unsigned i = 0; i < config->disk_count; i++) {
-		if (has_limit(&config->disks[i].limit)) {
-			log_err("--disk %s: iops= and bw= are not built yet: leave them out",
-				config->disks[i].path);
-			return -EINVAL;
-		}
-	}
-	for (unsigned i = 0; i < config->net_count; i++) {
-		if (has_limit(&config->nets[i].limit)) {
-			log_err("--net: pps= and bw= are not built yet: leave them out");
-			return -EINVAL;
-		}
+	if (limits_agree(first, limit))
+		return 0;
+	log_err("%s: group=%s was given other limits before: give all its members the same", option,
+		limit->group);
+	return -EINVAL;
+}
+
+static int check_groups(const struct config *config)
+{
+	int ret = 0;
+
+	for (unsigned i = 1; i < config->disk_count; i++)
+		for (unsigned j = 0; ret == 0 && j < i; j++)
+			ret = check_group(&config->disks[j].limit, &config->disks[i].limit,
+					  "--disk");
+	for (unsigned i = 1; i < config->net_count; i++)
+		for (unsigned j = 0; ret == 0 && j < i; j++)
+			ret = check_group(&config->nets[j].limit, &config->nets[i].limit, "--net");
+	for (unsigned i = 0; ret == 0 && i < config->net_count; i++) {
 		if (config->nets[i].vhost) {
 			log_err("--net: vhost is not built yet: leave it out");
-			return -EINVAL;
+			ret = -EINVAL;
 		}
 	}
-	return 0;
+	return ret;
 }
 
 static int refuse_conflicts(const struct config *config)
@@ -254,7 +265,7 @@ int config_finish(struct config *config)
 
 	if (uname(&host) < 0)
 		return log_errno(errno, "ask the host's kernel version");
-	ret = refuse_unbuilt(config);
+	ret = check_groups(config);
 	if (ret == 0)
 		ret = refuse_conflicts(config);
 	if (ret < 0)

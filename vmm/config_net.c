@@ -89,12 +89,12 @@ static const struct config_field net_fields[] = {
 	  .type = CONFIG_TYPE_DURATION,
 	  .offset = FIELD(net.limit.burst_ms),
 	  .arg = "TIME",
-	  .help = "what an idle card saves up: TIME at full rate" },
+	  .help = "what an idle card saves up: TIME at full rate (10ms)" },
 	{ .name = "group",
 	  .type = CONFIG_TYPE_TEXT,
 	  .offset = FIELD(net.limit.group),
 	  .arg = "NAME",
-	  .help = "devices with the same NAME share one limit" },
+	  .help = "cards with the same NAME share one limit each way" },
 };
 
 static void net_fini(struct net_words *words)
@@ -181,6 +181,9 @@ static int check_net(const struct config_net *net, struct config_error *err)
 	}
 	if ((limit->burst_ms || limit->group) && !limit->bytes_per_s && !limit->ops_per_s)
 		return config_error_set(err, "burst= and group= need a limit: add pps= or bw=");
+	if (net->vhost && (limit->bytes_per_s || limit->ops_per_s))
+		return config_error_set(
+			err, "vhost goes past the limits: leave out pps= and bw=, or vhost");
 	return check_ip(net, err);
 }
 

@@ -269,7 +269,10 @@ static int machine_add_disk(struct machine *m, unsigned index)
 		virtio_blk_create(&blk, m->host->disks[index], &m->vm.mem, m->io->loops,
 				  m->io->loop_count, (uint16_t)disk->queues, QUEUE_SIZE, disk->id);
 
-	return ret < 0 ? ret : machine_attach(m, blk, destroy_blk, virtio_blk_device(blk));
+	if (ret < 0)
+		return ret;
+	virtio_blk_set_limit(blk, m->host->limits.disks[index]);
+	return machine_attach(m, blk, destroy_blk, virtio_blk_device(blk));
 }
 
 static int machine_add_net(struct machine *m, unsigned index)
@@ -281,6 +284,8 @@ static int machine_add_net(struct machine *m, unsigned index)
 		.pairs = config->queues,
 		.loops = m->io->loops,
 		.loop_count = m->io->loop_count,
+		.receive_limit = m->host->limits.receive[index],
+		.send_limit = m->host->limits.send[index],
 	};
 	struct virtio_net *net;
 	int ret;

@@ -90,6 +90,8 @@ static int host_open(struct machine_host *host)
 {
 	int ret = host_open_console(host);
 
+	if (ret == 0)
+		ret = machine_limits_create(&host->limits, host->config);
 	for (unsigned i = 0; ret == 0 && i < host->config->disk_count; i++)
 		ret = host_open_disk(host, i);
 	for (unsigned i = 0; ret == 0 && i < host->config->net_count; i++)
@@ -125,6 +127,7 @@ void machine_host_close(struct machine_host *host)
 		net_destroy(host->nets[i]);
 	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
 		block_destroy(host->disks[i]);
+	machine_limits_destroy(&host->limits);
 	char_hub_destroy(host->console);
 	free(host);
 }

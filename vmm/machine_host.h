@@ -8,6 +8,7 @@
 #include "devices/char/char_hub.h"
 #include "devices/net/net.h"
 #include "vmm/machine.h"
+#include "vmm/machine_limits.h"
 
 struct machine_host {
 	const struct config *config; /* borrowed */
@@ -16,6 +17,7 @@ struct machine_host {
 	struct char_hub *console;
 	struct block *disks[CONFIG_DISKS_MAX];
 	struct net *nets[CONFIG_NETS_MAX];
+	struct machine_limits limits;
 };
 
 #endif

@@ -19,7 +19,7 @@ check() {
 }
 
 check '^devices/[^/]*\.[ch]$' "$six|devices/[^/]*\.h|devices/char/char\.h"
-check '^devices/virtio/' "$six|devices/virtio/.*|devices/(pci|limit)\.h|devices/(block/block|net/net(_iov)?|char/char)\.h"
+check '^devices/virtio/' "$six|devices/virtio/.*|devices/(pci|msix|limit)\.h|devices/(block/block|net/net(_iov)?|char/char)\.h"
 check '^devices/block/' "vmm/(loop|log|err)\.h|devices/block/.*|devices/limit\.h"
 check '^devices/net/' "vmm/(loop|log|err)\.h|devices/net/.*|devices/limit\.h"
 check '^devices/char/' "vmm/(loop|log|err)\.h|devices/char/.*"
