@@ -20,14 +20,15 @@ if ! { : <>/dev/kvm; } 2>/dev/null; then
 	exit 77
 fi
 
-# guest CASE WORDS OPTION...: a machine with the case as its kernel, 20 s at most.
+# guest CASE WORDS OPTION...: a machine with the case as its kernel, 20 s at most. It has no network but
+# where one is asked for.
 guest()
 {
 	local case=$1 words=$2
 
 	shift 2
-	"$vmm" run --kernel "$guests/$case" --cmdline "$words" --net none --memory 64M \
-		--timeout 20 "$@"
+	[[ $* == *--net* ]] || set -- --net none "$@"
+	"$vmm" run --kernel "$guests/$case" --cmdline "$words" --memory 64M --timeout 20 "$@"
 }
 
 # ---- how machines end ----
@@ -137,11 +138,13 @@ hvc0_resizes()
 # and no sanitizer complains.
 machine()
 {
-	local name=$1 status=0 start lines bad
+	local name=$1 status=0 what start lines bad
 
 	shift
+	what=${1/in_net/$2}
+	what="$name: ${what%%_*}"
 	# shellcheck disable=SC2053 # a pattern on purpose
-	[ -z "$cases_only" ] || [[ $name == *$cases_only* ]] || return 0
+	[ -z "$cases_only" ] || [[ $what == *$cases_only* ]] || return 0
 	start=$(now_ms)
 	"$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 	tr -d '\r' <"$work/out" | sed -n "s/^\(ok\|FAIL\) /\1 $name: /p; s/^skip /skip $name: /p"
@@ -151,11 +154,11 @@ machine()
 	if [ "$status" != "$bad" ] || [ "$lines" -gt 60 ] ||
 		grep -qE 'Sanitizer|runtime error' "$work/err"; then
 		cases_failed=$((cases_failed + 1))
-		echo "FAIL $name ends well, status $status, $lines lines of log"
+		echo "FAIL $what ends well, status $status, $lines lines of log"
 		{ tail -n 10 "$work/out"; grep -m 1 -A 25 -E 'Sanitizer|runtime error' "$work/err" || tail -n 15 "$work/err"; } |
 			sed 's/^/    | /'
 	else
-		echo "ok $name ends well, with $lines lines of log ($((($(now_ms) - start) / 100 * 100)) ms)"
+		echo "ok $what ends well, with $lines lines of log ($((($(now_ms) - start) / 100 * 100)) ms)"
 	fi
 }
 
@@ -173,6 +176,35 @@ rng_honest()
 	guest rng acpi=off --console serial --disk "$work/any.img" "$@"
 }
 
+# in_net COMMAND...: with a network of its own, where tap0 is 10.9.0.1.
+in_net()
+{
+	export -f guest "$1"
+	export vmm guests work
+	unshare -n bash -c '
+		ip tuntap add dev tap0 mode tap && ip addr add 10.9.0.1/24 dev tap0 &&
+			ip link set tap0 up || exit 70
+		"$@"' in_net "$@"
+}
+
+net_honest()
+{
+	guest net acpi=off --console serial --net tap=tap0 "$@"
+}
+
+guest_nothing()
+{
+	:
+}
+
+# Why there can be no network of our own, or nothing.
+no_net()
+{
+	[ -w /dev/net/tun ] || { echo "/dev/net/tun cannot be opened"; return; }
+	in_net guest_nothing 2>/dev/null || echo "no right to make a network namespace and a tap"
+}
+
+without_net=$(no_net)
 check "status 0 to 119 is the guest's" every_status
 check "serial: what the guest prints comes out" serial_prints
 check "pvh: the same program by its other entry" pvh_entry
@@ -195,6 +227,11 @@ for transport in pci mmio; do
 		check "$kind: hvc0 is resized" hvc0_resizes "$@"
 		machine "$kind" rng_honest "$@"
 		machine "$kind" blk_honest "$@"
+		if [ -n "$without_net" ]; then
+			echo "skip $kind: net: $without_net"
+		else
+			machine "$kind" in_net net_honest "$@"
+		fi
 		machine "$kind, 2 threads" blk_honest "$@" --io-threads 2
 	done
 done
