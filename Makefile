@@ -209,6 +209,7 @@ help:
 	@echo 'make run            install what is missing, build, and boot a small Linux: to a shell on a terminal'
 	@echo 'make test           install what is missing and run every test; ends with a line of counts'
 	@echo 'make test-quick     unit tests, command-line tests and corpus replay only'
+	@echo 'make crash-test     kill machines 200 times at random moments, and look for what was lost'
 	@echo 'make lint           clang-format, clang-tidy, cppcheck, shellcheck, check-deps, and a build by clang'
 	@echo 'make fuzz TIME=60   run each fuzz target for TIME seconds'
 	@echo 'make coverage       line coverage of the unit tests and the fuzz corpus, by file'
@@ -275,6 +276,7 @@ fuzz: fuzz-build
 	done
 
 include tests/guest/guest.mk
+include tests/crash/crash.mk
 
 PREFIX ?= /usr/local
 .PHONY: install

@@ -1,0 +1,70 @@
+#!/bin/bash
+# run.sh [quick|full]: kills machines at random moments, and looks for what was lost (crash.c).
+# quick (the default): 20 kills; full: 200 kills, 100 with each engine, and longer runs of the rest.
+# timeout: 600
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/support/cases.sh
+
+build=build/$(uname -m)
+size=${1:-quick}
+# Under build/, as /tmp may be in memory, where there is nothing to make durable.
+work=$(mktemp -d "$PWD/build/crash.XXXXXX") || exit 1
+trap 'rm -rf "$work" "$cases_log"' EXIT
+
+if ! { : <>/dev/kvm; } 2>/dev/null; then
+	echo "/dev/kvm cannot be opened"
+	exit 77
+fi
+
+# crash KIND COUNT ENGINE WORDS [,DISK-OPTIONS] [OPTION...]
+crash()
+{
+	local kind=$1 count=$2 engine=$3 words=$4 disk=${5:-} dir status=0
+
+	shift $(($# < 5 ? 4 : 5))
+	dir=$(mktemp -d "$work/XXXXXX")
+	[ "$disk" != ,direct ] || can_do_direct "$dir" ||
+		skip_case "the file system here has no direct I/O"
+	"$build/tests/crash" "$kind" "$dir" "$count" -- "$build/vmm" run --kernel "$build/guest/crash" \
+		--disk "$dir/disk.img$disk" --net none --console serial --memory 64M \
+		--cmdline "$words" --io-engine "$engine" "$@" || status=$?
+	rm -rf "$dir"
+	[ "$status" != 125 ] || status=1
+	return "$status"
+}
+
+can_do_direct()
+{
+	dd if=/dev/zero of="$1/probe" bs=4k count=1 oflag=direct status=none && rm -f "$1/probe"
+}
+
+if [ "$size" = full ]; then
+	kills=(40 30 20 10) resets=20 settles=50 overlays=20
+else
+	kills=(4 2 2 2) resets=3 settles=5 overlays=3
+fi
+for engine in io_uring epoll; do
+	check "$engine: what was flushed is there after ${kills[0]} kills" \
+		crash kill "${kills[0]}" "$engine" flush
+	check "$engine, direct: what was flushed is there after ${kills[1]} kills" \
+		crash kill "${kills[1]}" "$engine" flush ,direct
+	check "$engine, no write cache: what was written is there after ${kills[2]} kills" \
+		crash kill "${kills[2]}" "$engine" writethrough
+	check "$engine, mmio, a thread for I/O: what was flushed is there after ${kills[3]} kills" \
+		crash kill "${kills[3]}" "$engine" "flush acpi=off" "" --transport mmio --io-threads 1
+	check "$engine: what was flushed is there after $resets resets" \
+		crash reset "$resets" "$engine" "ask-once reset=200"
+	check "$engine, direct: what was flushed is there after $resets resets" \
+		crash reset "$resets" "$engine" "ask-once reset=200" ,direct
+	check "$engine: a flush is answered when nothing is in the host's cache only" \
+		crash settle "$settles" "$engine" ask
+	check "$engine, direct: a flush is answered when nothing is in the host's cache only" \
+		crash settle "$settles" "$engine" ask ,direct
+	check "$engine, no write cache: so is a write" \
+		crash settle "$settles" "$engine" "ask writethrough"
+	check "$engine: $overlays kills leave nothing of an overlay behind, and the image as it was" \
+		crash overlay "$overlays" "$engine" flush ,overlay
+done
+finish
