@@ -99,6 +99,7 @@ devices_SRC := \
 	devices/net/net_event.c \
 	devices/net/net_stream.c \
 	devices/net/net_tap.c \
+	devices/net/passt_process.c \
 	devices/net/net_passt.c \
 	devices/virtio/virtio_net_rx.c \
 	devices/virtio/virtio_net_offload.c \

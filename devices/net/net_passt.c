@@ -1,46 +1,50 @@
 /*
  * User-mode network through passt. Setup on the main thread, frames on the loop of the only pair.
  *
- * passt gets one end of a socket pair and no other descriptor. It ends by itself when the other end
- * closes, so however the monitor dies passt follows; a session of its own keeps it out of the
- * terminal's signals. What it writes is kept in a pipe and shown only if it ends by itself.
- *
  * passt has no virtio header and no offloads: the header is taken off and put on here, empty. Its
  * frames may be large, and since it ends TCP connections itself, no path limits them: a large MTU
  * stands in for segmentation offload.
+ *
+ * A passt that ends is started again: at once, then after a second, then every five. To the guest
+ * the link goes down, and up again when the new one has not ended right away, too. Only its first
+ * ends are said, until one has stayed for a while.
  */
 #include "devices/net/net_passt.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
+#include <sys/epoll.h>
 
 #include "devices/net/net_event.h"
 #include "devices/net/net_iov.h"
 #include "devices/net/net_stream.h"
+#include "devices/net/passt_process.h"
 #include "vmm/log.h"
 
-#define PASST_MTU    65520
-#define PASST_FD     3
-#define SPEC_LEN     96 /* [address/]port:port */
-#define ARGS_MAX     (12 + 2 * NET_PASST_PUBLISH_MAX)
-#define SOCKET_ROOM  (1 << 20)
-#define SAID_LEN_MAX 1024
+#define PASST_MTU 65520
+#define SETTLE_NS 200000000ull	 /* what has lived for so long has started well */
+#define STAYED_NS 60000000000ull /* and after this its next end is a first one */
+#define SAID_ENDS 3
+
+enum passt_state {
+	PASST_UP,
+	PASST_DOWN,	/* waits to be started */
+	PASST_SETTLING, /* runs, and the guest does not know yet */
+};
 
 struct net_passt {
 	struct net net;
-	int fd;
-	int said_fd; /* what passt writes on stderr */
-	pid_t pid;
-	bool down; /* said once that it ended */
+	struct passt_process process;
+	enum passt_state state;
+	unsigned ends; /* in a row */
+	uint64_t started_ns;
+	struct net_passt_publish publish[NET_PASST_PUBLISH_MAX];
+	unsigned publish_count;
 	struct net_stream stream;
+	/* Between attach and detach. */
+	struct loop *loop;
+	const struct net_queue_user *user;
 	struct net_event event;
+	struct loop_timer timer; /* to start it, or to see it settled */
 };
 
 static struct net_passt *to_passt(struct net *net)
@@ -48,50 +52,109 @@ static struct net_passt *to_passt(struct net *net)
 	return container_of(net, struct net_passt, net);
 }
 
-/* ---- the end of passt ---- */
+/* ---- its end, and its next start ---- */
 
-/* Lines that passt always writes when it is started by root, or without a syslog. */
-static bool is_chatter(const char *line)
+static void passt_arm(struct net_passt *passt)
 {
-	return strncmp(line, "Don't run as root", 17) == 0 ||
-	       strncmp(line, "Failed to send", 14) == 0;
+	static const uint64_t waits_ns[] = { 0, 1000000000, 5000000000 };
+	unsigned i = passt->ends > 0 ? passt->ends - 1 : 0;
+	uint64_t wait = i < ARRAY_SIZE(waits_ns) ? waits_ns[i] : waits_ns[ARRAY_SIZE(waits_ns) - 1];
+
+	if (!passt->loop || passt->state == PASST_UP)
+		return;
+	if (passt->state == PASST_SETTLING)
+		wait = SETTLE_NS;
+	loop_timer_arm(passt->loop, &passt->timer, loop_now_ns() + wait);
 }
 
-/* The last line that passt wrote and that could say why it ended, or "". TEXT has room for
- * SAID_LEN_MAX + 1 bytes. */
-static const char *last_said(struct net_passt *passt, char *text)
+static void passt_say_end(struct net_passt *passt, const char *said)
 {
-	ssize_t len = read(passt->said_fd, text, SAID_LEN_MAX);
-	const char *last = "";
-	char *rest = NULL;
-
-	text[len > 0 ? len : 0] = '\0';
-	for (char *line = strtok_r(text, "\r\n", &rest); line;
-	     line = strtok_r(NULL, "\r\n", &rest)) {
-		if (!is_chatter(line))
-			last = line;
-	}
-	return last;
+	if (passt->ends > SAID_ENDS)
+		return;
+	log_warn("passt has ended, the machine has no network%s%s%s; %s", *said ? ": " : "", said,
+		 strstr(said, "External interface") ? ": passt needs a host with a default route"
+						    : "",
+		 passt->ends < SAID_ENDS ? "it is started again"
+					 : "it is started again every 5 s, without a word");
 }
 
+/* Loop thread, perhaps within the user's call of send or receive: the rest is the timer's. */
 static void passt_ended(struct net_passt *passt)
 {
-	char text[SAID_LEN_MAX + 1];
-	const char *said;
+	bool was_up = passt->state == PASST_UP;
+	char text[PASST_SAID_LEN_MAX + 1];
 
-	if (passt->down)
+	if (passt->state == PASST_DOWN)
 		return;
-	passt->down = true;
+	passt->state = PASST_DOWN;
 	passt->net.link_up = false;
-	said = last_said(passt, text);
-	if (waitpid(passt->pid, NULL, WNOHANG) == passt->pid)
-		passt->pid = 0;
-	log_warn("passt has ended, the machine has no network any more%s%s%s", *said ? ": " : "",
-		 said,
-		 strstr(said, "External interface") ? ": passt needs a host with a default route"
-						    : "");
-	if (passt->event.user && passt->event.user->link)
-		passt->event.user->link(passt->event.user->opaque, false);
+	if (loop_now_ns() - passt->started_ns > STAYED_NS)
+		passt->ends = 0;
+	passt->ends++;
+	passt_say_end(passt, passt_process_last_said(&passt->process, text));
+	if (was_up && passt->user && passt->user->link)
+		passt->user->link(passt->user->opaque, false);
+	passt_arm(passt);
+}
+
+static int passt_start(struct net_passt *passt)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < passt->publish_count && ret == 0; i++)
+		ret = passt_publish_try(&passt->publish[i]);
+	if (ret == 0)
+		ret = passt_process_start(&passt->process, passt->net.mtu, passt->publish,
+					  passt->publish_count);
+	return ret;
+}
+
+static int passt_watch(struct net_passt *passt)
+{
+	return net_event_attach(&passt->event, passt->process.fd, 0, passt->loop, passt->user);
+}
+
+static void passt_restart(struct net_passt *passt)
+{
+	int ret;
+
+	net_event_detach(&passt->event);
+	passt_process_end(&passt->process);
+	ret = passt_start(passt);
+	if (ret == 0) {
+		net_stream_restart(&passt->stream, passt->process.fd);
+		ret = passt_watch(passt);
+	}
+	if (ret < 0) {
+		passt_process_end(&passt->process);
+		if (++passt->ends <= SAID_ENDS)
+			log_errno(ret, "start passt again");
+	} else {
+		passt->started_ns = loop_now_ns();
+		passt->state = PASST_SETTLING;
+	}
+	passt_arm(passt);
+}
+
+static void passt_settled(struct net_passt *passt)
+{
+	passt->state = PASST_UP;
+	passt->net.link_up = true;
+	log_info("passt was started again, the machine has its network");
+	passt->user->link(passt->user->opaque, true);
+	/* What was refused by the one before. */
+	passt->user->writable(passt->user->opaque, 0);
+	passt->user->readable(passt->user->opaque, 0);
+}
+
+static void passt_on_timer(struct loop_timer *timer)
+{
+	struct net_passt *passt = container_of(timer, struct net_passt, timer);
+
+	if (passt->state == PASST_DOWN)
+		passt_restart(passt);
+	else
+		passt_settled(passt);
 }
 
 static void passt_destroy(struct net *net)
@@ -100,16 +163,7 @@ static void passt_destroy(struct net *net)
 
 	net_event_detach(&passt->event);
 	net_stream_fini(&passt->stream);
-	if (passt->fd >= 0)
-		close(passt->fd);
-	if (passt->pid > 0) {
-		/* It goes when its socket closes, which may take it a moment that nobody needs. */
-		kill(passt->pid, SIGTERM);
-		while (waitpid(passt->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	if (passt->said_fd >= 0)
-		close(passt->said_fd);
+	passt_process_end(&passt->process);
 	free(passt);
 }
 
@@ -119,14 +173,27 @@ static int passt_attach(struct net *net, unsigned pair, struct loop *loop,
 			const struct net_queue_user *user)
 {
 	struct net_passt *passt = to_passt(net);
+	int ret = 0;
 
-	return net_event_attach(&passt->event, passt->fd, pair, loop, user);
+	(void)pair;
+	passt->loop = loop;
+	passt->user = user;
+	if (passt->state != PASST_DOWN)
+		ret = passt_watch(passt);
+	passt_arm(passt);
+	return ret;
 }
 
 static void passt_detach(struct net *net, unsigned pair)
 {
+	struct net_passt *passt = to_passt(net);
+
 	(void)pair;
-	net_event_detach(&to_passt(net)->event);
+	if (passt->loop)
+		loop_timer_disarm(passt->loop, &passt->timer);
+	net_event_detach(&passt->event);
+	passt->loop = NULL;
+	passt->user = NULL;
 }
 
 static int passt_send(struct net *net, unsigned pair, const struct iovec *iov, unsigned iov_count)
@@ -139,6 +206,8 @@ static int passt_send(struct net *net, unsigned pair, const struct iovec *iov, u
 	(void)pair;
 	if (iov_count > NET_IOV_MAX)
 		return -EMSGSIZE;
+	if (passt->state == PASST_DOWN)
+		return -EPIPE;
 	count = net_iov_skip(frame, iov, iov_count, NET_HDR_LEN);
 	ret = net_stream_send(&passt->stream, frame, count, net_iov_len(frame, count));
 	if (ret == -EPIPE)
@@ -158,6 +227,8 @@ static int64_t passt_receive(struct net *net, unsigned pair, const struct iovec 
 	int64_t len;
 
 	(void)pair;
+	if (passt->state == PASST_DOWN)
+		return -EPIPE;
 	len = net_stream_receive(&passt->stream, &frame);
 	if (len == -EPIPE)
 		passt_ended(passt);
@@ -173,8 +244,10 @@ static void passt_ready(struct net_event *event, uint32_t events)
 {
 	struct net_passt *passt = container_of(event, struct net_passt, event);
 
-	(void)events;
-	if (net_stream_flush(&passt->stream) == -EAGAIN)
+	/* Also seen here because a guest without buffers receives nothing. */
+	if (events & (EPOLLHUP | EPOLLERR))
+		passt_ended(passt);
+	else if (net_stream_flush(&passt->stream) == -EAGAIN)
 		net_event_want_writable(event);
 }
 
@@ -201,171 +274,7 @@ static const struct net_ops passt_ops = {
 	.destroy = passt_destroy,
 };
 
-/* ---- starting it ---- */
-
-/* -errno when the port cannot be bound: passt itself would go on without it, and say nothing. */
-static int publish_try(const struct net_passt_publish *publish)
-{
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
-				    .sin6_port = htons(publish->host_port) };
-	struct sockaddr_in in4 = { .sin_family = AF_INET, .sin_port = htons(publish->host_port) };
-	int type = (publish->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC;
-	const char *addr = publish->host_addr;
-	bool is_in6 = addr && inet_pton(AF_INET6, addr, &in6.sin6_addr) == 1;
-	auto_close int fd = -1;
-	int one = 1;
-	int ret;
-
-	if (addr && !is_in6 && inet_pton(AF_INET, addr, &in4.sin_addr) != 1)
-		return -EINVAL;
-	fd = socket(is_in6 ? AF_INET6 : AF_INET, type, 0);
-	if (fd < 0)
-		return -errno;
-	/* TCP: what is left of closed connections is no obstacle; UDP: this would hide a user. */
-	if (!publish->udp)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (is_in6)
-		ret = bind(fd, (const struct sockaddr *)&in6, sizeof(in6));
-	else
-		ret = bind(fd, (const struct sockaddr *)&in4, sizeof(in4));
-	return ret < 0 ? -errno : 0;
-}
-
-static int publish_check(const struct net_passt_publish *publish)
-{
-	const char *addr = publish->host_addr ? publish->host_addr : "*";
-	const char *protocol = publish->udp ? "udp" : "tcp";
-	int ret = publish_try(publish);
-
-	switch (-ret) {
-	case 0:
-		return 0;
-	case EINVAL:
-		return log_errno(EINVAL, "publish %s: not an IP address", addr);
-	case EADDRINUSE:
-		return log_errno(EADDRINUSE,
-				 "publish %s:%u/%s: another program has this port: ss -lp shows it",
-				 addr, publish->host_port, protocol);
-	case EACCES:
-		return log_errno(EACCES,
-				 "publish %s:%u/%s: use a port from 1024 on, or "
-				 "sysctl net.ipv4.ip_unprivileged_port_start=%u",
-				 addr, publish->host_port, protocol, publish->host_port);
-	case EADDRNOTAVAIL:
-		return log_errno(EADDRNOTAVAIL, "publish %s:%u/%s: the host has no such address",
-				 addr, publish->host_port, protocol);
-	default:
-		return log_errno(ret, "publish %s:%u/%s", addr, publish->host_port, protocol);
-	}
-}
-
-static void publish_spec(const struct net_passt_publish *publish, char *spec)
-{
-	snprintf(spec, SPEC_LEN, "%s%s%u:%u", publish->host_addr ? publish->host_addr : "",
-		 publish->host_addr ? "/" : "", publish->host_port, publish->guest_port);
-}
-
-/* What passt finds open when it starts: nothing but these. */
-static int spawn_files(posix_spawn_file_actions_t *files, int socket_fd, int said_fd)
-{
-	int err = posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
-
-	if (!err)
-		err = posix_spawn_file_actions_addopen(files, 1, "/dev/null", O_WRONLY, 0);
-	/* In this order: neither of the two is below 3, so nothing is overwritten before use. */
-	if (!err)
-		err = posix_spawn_file_actions_adddup2(files, said_fd, 2);
-	if (!err)
-		err = posix_spawn_file_actions_adddup2(files, socket_fd, PASST_FD);
-	if (!err)
-		err = posix_spawn_file_actions_addclosefrom_np(files, PASST_FD + 1);
-	return err;
-}
-
-static int spawn_passt(pid_t *pid, char *const *argv, int socket_fd, int said_fd)
-{
-	static const short flags =
-		POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int err;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	err = posix_spawn_file_actions_init(&files);
-	if (err)
-		return -err;
-	err = posix_spawnattr_init(&attr);
-	if (!err) {
-		posix_spawnattr_setflags(&attr, flags);
-		posix_spawnattr_setsigmask(&attr, &none);
-		posix_spawnattr_setsigdefault(&attr, &all);
-		err = spawn_files(&files, socket_fd, said_fd);
-		if (!err)
-			err = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&files);
-	return -err;
-}
-
-/* A descriptor that spawn_files' dup2 calls cannot overwrite. */
-static int above_standard(int fd)
-{
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, PASST_FD + 1);
-
-	close(fd);
-	return high;
-}
-
-static int passt_start(struct net_passt *passt, const struct net_passt_publish *publish,
-		       unsigned publish_count)
-{
-	char mtu[8], socket_fd[8];
-	char *argv[ARGS_MAX] = { "passt", "-f", "-q", "-m", mtu, "-F", socket_fd };
-	char specs[NET_PASST_PUBLISH_MAX][SPEC_LEN];
-	unsigned argc = 7;
-	int sockets[2], said[2];
-	int ret;
-
-	snprintf(mtu, sizeof(mtu), "%u", passt->net.mtu);
-	snprintf(socket_fd, sizeof(socket_fd), "%d", PASST_FD);
-	for (unsigned i = 0; i < publish_count; i++) {
-		publish_spec(&publish[i], specs[i]);
-		argv[argc++] = publish[i].udp ? "-u" : "-t";
-		argv[argc++] = specs[i];
-	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-		return log_errno(errno, "socket pair for passt");
-	passt->fd = sockets[0];
-	sockets[1] = above_standard(sockets[1]);
-	if (pipe2(said, O_CLOEXEC | O_NONBLOCK) < 0) {
-		ret = log_errno(errno, "pipe for passt");
-		close(sockets[1]);
-		return ret;
-	}
-	passt->said_fd = said[0];
-	said[1] = above_standard(said[1]);
-	ret = spawn_passt(&passt->pid, argv, sockets[1], said[1]);
-	close(sockets[1]);
-	close(said[1]);
-	if (ret == -ENOENT)
-		return log_errno(ENOENT, "start passt for the user-mode network: install the "
-					 "package passt, or use --net none or tap=NAME");
-	if (ret < 0)
-		return log_errno(ret, "start passt for the user-mode network");
-	return 0;
-}
-
-static void passt_size_socket(const struct net_passt *passt)
-{
-	int room = SOCKET_ROOM;
-
-	/* As much as the host allows: a burst of large frames then needs no waiting. */
-	setsockopt(passt->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	setsockopt(passt->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-}
+/* ---- life ---- */
 
 int net_passt_create(struct net **out, uint16_t mtu, const struct net_passt_publish *publish,
 		     unsigned publish_count)
@@ -376,22 +285,27 @@ int net_passt_create(struct net **out, uint16_t mtu, const struct net_passt_publ
 	if (publish_count > NET_PASST_PUBLISH_MAX)
 		return log_errno(E2BIG, "publish: at most %d ports", NET_PASST_PUBLISH_MAX);
 	for (unsigned i = 0; i < publish_count && ret == 0; i++)
-		ret = publish_check(&publish[i]);
+		ret = passt_publish_check(&publish[i]);
 	if (ret < 0)
 		return ret;
 	passt = calloc(1, sizeof(*passt));
 	if (!passt)
 		return log_errno(ENOMEM, "set up the user-mode network");
-	passt->fd = -1;
-	passt->said_fd = -1;
+	passt->process = PASST_PROCESS_NONE;
 	passt->event.ready = passt_ready;
+	passt->timer.fn = passt_on_timer;
+	passt->started_ns = loop_now_ns();
 	passt->net = (struct net){
 		.ops = &passt_ops, .pairs_max = 1, .mtu = mtu ? mtu : PASST_MTU, .link_up = true
 	};
-	ret = passt_start(passt, publish, publish_count);
-	if (ret == 0) {
-		passt_size_socket(passt);
-		ret = net_stream_init(&passt->stream, passt->fd);
+	if (publish_count)
+		memcpy(passt->publish, publish, publish_count * sizeof(*publish));
+	passt->publish_count = publish_count;
+	ret = passt_process_start(&passt->process, passt->net.mtu, publish, publish_count);
+	if (ret < 0) {
+		passt_process_explain(ret);
+	} else {
+		ret = net_stream_init(&passt->stream, passt->process.fd);
 		if (ret < 0)
 			log_errno(ret, "set up the user-mode network");
 	}

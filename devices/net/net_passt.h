@@ -13,7 +13,7 @@
 
 /* A port of the host that leads to one of the guest. */
 struct net_passt_publish {
-	const char *host_addr; /* NULL: every address */
+	const char *host_addr; /* NULL: every address; borrowed until net_destroy */
 	uint16_t host_port;
 	uint16_t guest_port;
 	bool udp;
@@ -24,8 +24,8 @@ struct net_passt_publish {
 /*
  * MTU is what the guest shall use; 0: as large as can be. Starts passt, which ends when this back
  * end, or the process, does. A port that is taken is an error here; what passt itself has against
- * its start is a warning later, on the loop, and the link goes down. Main thread. 0 or -errno,
- * logged with the cure.
+ * its start is a warning later, on the loop, and the link goes down. A passt that ends is started
+ * again, with the same ports. Main thread. 0 or -errno, logged with the cure.
  */
 int net_passt_create(struct net **out, uint16_t mtu, const struct net_passt_publish *publish,
 		     unsigned publish_count) MUST_CHECK;

@@ -34,6 +34,11 @@ void net_stream_fini(struct net_stream *stream)
 	stream->out = NULL;
 }
 
+void net_stream_restart(struct net_stream *stream, int fd)
+{
+	*stream = (struct net_stream){ .fd = fd, .in = stream->in, .out = stream->out };
+}
+
 static int stream_end(struct net_stream *stream)
 {
 	stream->ended = true;

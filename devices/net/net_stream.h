@@ -32,6 +32,8 @@ struct net_stream {
 /* 0 or -ENOMEM. */
 int net_stream_init(struct net_stream *stream, int fd) MUST_CHECK;
 void net_stream_fini(struct net_stream *stream);
+/* Begins anew on another socket; what was under way on the old one is forgotten. */
+void net_stream_restart(struct net_stream *stream, int fd);
 
 /*
  * The next frame that has arrived: its length, *FRAME points at it until the next call. -EAGAIN:

@@ -30,6 +30,7 @@ struct user {
 	struct loop_timer timer;
 	unsigned offers;
 	unsigned link_downs;
+	unsigned link_ups;
 	bool timed_out;
 };
 
@@ -63,8 +64,11 @@ static void on_link(void *opaque, bool up)
 {
 	struct user *user = opaque;
 
-	assert_false(up);
-	user->link_downs++;
+	assert_int_equal(up, user->net->link_up);
+	if (up)
+		user->link_ups++;
+	else
+		user->link_downs++;
 	loop_stop(user->loop);
 }
 
@@ -193,12 +197,31 @@ static pid_t find_passt(void)
 	return found;
 }
 
-static void killed_passt_is_told_and_survived(void **state)
+/* Kills it, and runs until the guest has been told that the link is up again. Returns ms. */
+static uint64_t kill_and_wait(struct user *user)
+{
+	uint64_t start = loop_now_ns();
+	unsigned downs = user->link_downs, ups = user->link_ups;
+	pid_t pid = find_passt();
+
+	assert_true(pid > 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	run(user, 5000);
+	assert_int_equal(user->link_downs, downs + 1);
+	assert_int_equal(user->link_ups, ups);
+	assert_false(user->net->link_up);
+	run(user, 8000);
+	assert_int_equal(user->link_downs, downs + 1);
+	assert_int_equal(user->link_ups, ups + 1);
+	assert_true(user->net->link_up);
+	return (loop_now_ns() - start) / 1000000;
+}
+
+static void killed_passt_is_started_again(void **state)
 {
 	uint8_t hdr[NET_HDR_LEN] = { 0 }, frame[DISCOVER_LEN];
 	struct iovec iov[] = { { hdr, sizeof(hdr) }, { frame, sizeof(frame) } };
 	struct user user;
-	pid_t pid;
 
 	(void)state;
 	if (!is_installed())
@@ -207,15 +230,44 @@ static void killed_passt_is_told_and_survived(void **state)
 	make_discover(frame);
 	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
 	run(&user, 5000);
-	pid = find_passt();
-	assert_true(pid > 0);
 	user.offers = 0;
-	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(kill_and_wait(&user) < 1000);
+	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
 	run(&user, 5000);
-	assert_int_equal(user.link_downs, 1);
-	assert_false(user.net->link_up);
+	assert_true(user.offers > 0);
+	/* A second end within a minute has to wait. */
+	assert_true(kill_and_wait(&user) >= 1000);
+	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	stop(&user);
+	assert_int_equal(find_passt(), 0);
+}
+
+/* The machine is reset while there is no passt: its next device gets the new one. */
+static void passt_is_started_again_for_the_next_user(void **state)
+{
+	uint8_t hdr[NET_HDR_LEN] = { 0 }, frame[DISCOVER_LEN];
+	struct iovec iov[] = { { hdr, sizeof(hdr) }, { frame, sizeof(frame) } };
+	struct user user;
+
+	(void)state;
+	if (!is_installed())
+		skip();
+	start(&user, NULL, 0);
+	/* The second start is not at once. */
+	kill_and_wait(&user);
+	assert_int_equal(kill(find_passt(), SIGKILL), 0);
+	run(&user, 5000);
+	assert_int_equal(user.link_downs, 2);
+	user.net->ops->detach(user.net, 0);
+	make_discover(frame);
 	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), -EPIPE);
-	assert_int_equal(user.link_downs, 1);
+	assert_int_equal(user.net->ops->attach(user.net, 0, user.loop, &user.calls), 0);
+	run(&user, 5000);
+	assert_int_equal(user.link_ups, 2);
+	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	user.offers = 0;
+	run(&user, 5000);
+	assert_true(user.offers > 0);
 	stop(&user);
 }
 
@@ -246,20 +298,14 @@ static int listen_somewhere(uint16_t *port)
 	return fd;
 }
 
-static void published_port_is_open_on_the_host(void **state)
+/* Within two seconds: passt says nothing when it listens. */
+static bool becomes_open(uint16_t port)
 {
-	struct net_passt_publish publish = { .host_addr = "127.0.0.1", .guest_port = 80 };
 	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct user user;
 	bool open = false;
 
-	(void)state;
-	if (!is_installed())
-		skip();
-	close(listen_somewhere(&publish.host_port));
-	addr.sin_port = htons(publish.host_port);
-	start(&user, &publish, 1);
 	for (unsigned i = 0; i < 200 && !open; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -267,7 +313,22 @@ static void published_port_is_open_on_the_host(void **state)
 		close(fd);
 		usleep(10000);
 	}
-	assert_true(open);
+	return open;
+}
+
+static void published_port_is_open_on_the_host(void **state)
+{
+	struct net_passt_publish publish = { .host_addr = "127.0.0.1", .guest_port = 80 };
+	struct user user;
+
+	(void)state;
+	if (!is_installed())
+		skip();
+	close(listen_somewhere(&publish.host_port));
+	start(&user, &publish, 1);
+	assert_true(becomes_open(publish.host_port));
+	kill_and_wait(&user);
+	assert_true(becomes_open(publish.host_port));
 	stop(&user);
 }
 
@@ -332,7 +393,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guest_gets_an_address),
-		cmocka_unit_test(killed_passt_is_told_and_survived),
+		cmocka_unit_test(killed_passt_is_started_again),
+		cmocka_unit_test(passt_is_started_again_for_the_next_user),
 		cmocka_unit_test(passt_ends_with_the_back_end),
 		cmocka_unit_test(published_port_is_open_on_the_host),
 		cmocka_unit_test(taken_port_is_an_error),
