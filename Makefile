@@ -59,6 +59,7 @@ vmm_SRC := \
 	vmm/loop_op.c \
 	vmm/loop_call.c \
 	vmm/loop_uring.c \
+	vmm/loop_uring_wait.c \
 	vmm/loop_epoll.c \
 	vmm/irq_kvm.c \
 	vmm/vm.c \

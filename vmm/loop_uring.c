@@ -15,14 +15,13 @@
  * TAG_EVENT, or TAG_IGNORE.
  */
 #include <errno.h>
-#include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "vmm/log.h"
-#include "vmm/loop_engine.h"
+#include "vmm/loop_uring.h"
 
 /* Submissions a round beyond which it takes a second system call; 64 bytes each. */
 #define SQ_ENTRIES 128
@@ -31,28 +30,10 @@
 /* Kernel threads for what cannot be done without blocking, each kind. */
 #define IO_WORKERS_MAX 8
 
-#define FILES_MAX      32
-#define FILES_FD_MAX   1024
-
 #define TAG_MASK       3u
 #define TAG_OP	       0u
 #define TAG_EVENT      1u
 #define TAG_IGNORE     2u
-
-struct loop_uring {
-	struct loop loop;
-	struct io_uring ring;
-	uint32_t arm_head; /* slots whose poll is to be submitted */
-	bool started;
-	pid_t issuer;	       /* the thread that started it */
-	struct loop_op *lone;  /* the round's only operation so far, a read that may be cached */
-	struct loop_op *early; /* asked for while the loop did not run, last one first */
-	int files[FILES_MAX];  /* the table of registered files as it should be; -1: free */
-	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the table + 1, or 0 */
-	bool files_stale;		  /* the ring does not have the table yet */
-	bool have_table;
-	uint64_t spin_ns; /* how long to spin now, see spin() */
-};
 
 static struct loop_uring *to_uring(struct loop *loop)
 {
@@ -293,83 +274,6 @@ static void reap(struct loop_uring *ur)
 	}
 }
 
-/* One enter: submits all, and waits for a completion unless the timeout is zero. */
-static int enter(struct loop_uring *ur, uint64_t timeout_ns)
-{
-	struct __kernel_timespec ts = {
-		.tv_sec = (long long)(timeout_ns / 1000000000u),
-		.tv_nsec = (long long)(timeout_ns % 1000000000u),
-	};
-	struct io_uring_cqe *cqe;
-	int ret;
-
-	loop_count(&ur->loop.stats.syscalls, 1);
-	if (timeout_ns == 0)
-		ret = io_uring_submit_and_get_events(&ur->ring);
-	else
-		ret = io_uring_submit_and_wait_timeout(
-			&ur->ring, &cqe, 1, timeout_ns == LOOP_FOREVER ? NULL : &ts, NULL);
-	/* EAGAIN and EBUSY: the kernel is short of memory or of room for completions; those that
-	 * are there are taken, then it is tried again. */
-	if (ret >= 0 || ret == -ETIME || ret == -EINTR || ret == -EAGAIN || ret == -EBUSY)
-		return 0;
-	return log_errno(ret, "wait for events by io_uring");
-}
-
-static bool must_enter(const struct loop_uring *ur)
-{
-	return IO_URING_READ_ONCE(*ur->ring.sq.kflags) &
-	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
-/*
- * Spins for completions before sleeping. The time is adapted: all of poll_usec after a sleep that
- * turned out to be shorter than that, halved each time spinning was in vain.
- */
-static int spin(struct loop_uring *ur, uint64_t *timeout_ns)
-{
-	uint64_t start = loop_now_ns();
-	uint64_t limit = ur->spin_ns < *timeout_ns ? ur->spin_ns : *timeout_ns;
-	uint64_t now = start;
-
-	if (io_uring_sq_ready(&ur->ring) > 0) {
-		int ret = enter(ur, 0);
-
-		if (ret < 0)
-			return ret;
-	}
-	while (now - start < limit) {
-		if (io_uring_cq_ready(&ur->ring) > 0)
-			return 0;
-		if (must_enter(ur))
-			return enter(ur, 0);
-		now = loop_now_ns();
-	}
-	if (limit == ur->spin_ns)
-		ur->spin_ns = ur->spin_ns < 2000 ? 0 : ur->spin_ns / 2;
-	if (*timeout_ns != LOOP_FOREVER)
-		*timeout_ns -= now - start < *timeout_ns ? now - start : *timeout_ns;
-	return 0;
-}
-
-static int wait_polling(struct loop_uring *ur, uint64_t timeout_ns)
-{
-	uint64_t full_ns = (uint64_t)ur->loop.options.poll_usec * 1000;
-	uint64_t start;
-	int ret;
-
-	if (ur->spin_ns > 0) {
-		ret = spin(ur, &timeout_ns);
-		if (ret < 0 || io_uring_cq_ready(&ur->ring) > 0)
-			return ret;
-	}
-	start = loop_now_ns();
-	ret = enter(ur, timeout_ns);
-	if (loop_now_ns() - start < full_ns)
-		ur->spin_ns = full_ns;
-	return ret;
-}
-
 static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 {
 	struct loop_uring *ur = to_uring(loop);
@@ -383,13 +287,10 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 	submit_early(ur);
 	arm_queued(ur);
 	if (io_uring_cq_ready(&ur->ring) == 0) {
-		if (loop->options.poll_usec > 0 && timeout_ns > 0)
-			ret = wait_polling(ur, timeout_ns);
-		else
-			ret = enter(ur, timeout_ns);
-	} else if (io_uring_sq_ready(&ur->ring) > 0 || must_enter(ur)) {
+		ret = loop_uring_sleep(ur, timeout_ns);
+	} else if (io_uring_sq_ready(&ur->ring) > 0 || loop_uring_must_enter(ur)) {
 		/* Completions wait already, but so does what was to be submitted this round. */
-		ret = enter(ur, 0);
+		ret = loop_uring_enter(ur, 1, 0);
 	}
 	reap(ur);
 	return ret;

@@ -1,0 +1,249 @@
+/*
+ * How the io_uring engine waits: completions gathered when many are in flight, told at once when
+ * not; polling that ends by itself. Operations are reads from pipes, which complete when the test
+ * wants it.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vmm/loop.h"
+
+#define PIPES 32
+#define MS    1000000ull
+
+struct read_op {
+	struct loop_op op;
+	struct loop *loop;
+	struct iovec iov;
+	char byte;
+	int fds[2];
+	unsigned *done; /* atomic */
+};
+
+struct fixture {
+	struct loop *loop;
+	pthread_t thread;
+	struct loop_event start;
+	struct read_op reads[PIPES];
+	unsigned count; /* of reads to submit */
+	unsigned done;
+	unsigned kicks;
+	uint64_t cpu_ns; /* that the loop's thread has used */
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void *run(void *arg)
+{
+	struct fixture *f = arg;
+	int ret = loop_run(f->loop);
+
+	f->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	return (void *)(intptr_t)ret;
+}
+
+static void on_read(struct loop_op *op, int64_t result)
+{
+	struct read_op *read_op = container_of(op, struct read_op, op);
+
+	assert_int_equal(result, 1);
+	__atomic_fetch_add(read_op->done, 1, __ATOMIC_SEQ_CST);
+}
+
+static void on_kick(struct loop_event *event, uint32_t events)
+{
+	struct fixture *f = container_of(event, struct fixture, start);
+
+	(void)events;
+	__atomic_fetch_add(&f->kicks, 1, __ATOMIC_SEQ_CST);
+}
+
+static struct fixture *start_with(unsigned poll_usec, unsigned count)
+{
+	struct loop_options options = { .engine = LOOP_ENGINE_AUTO, .poll_usec = poll_usec };
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_int_equal(loop_create(&f->loop, &options), 0);
+	f->count = count;
+	f->start.fn = on_kick;
+	f->start.events = EPOLLIN;
+	f->start.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(loop_event_add(f->loop, &f->start), 0);
+	for (unsigned i = 0; i < count; i++) {
+		struct read_op *op = &f->reads[i];
+
+		assert_int_equal(pipe2(op->fds, O_CLOEXEC), 0);
+		op->op.done = on_read;
+		op->done = &f->done;
+		op->iov = (struct iovec){ &op->byte, 1 };
+		assert_int_equal(loop_readv(f->loop, &op->op, op->fds[0], &op->iov, 1, 0), 0);
+	}
+	assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
+	usleep(50000);
+	return f;
+}
+
+static void complete(struct fixture *f, unsigned first, unsigned count)
+{
+	for (unsigned i = first; i < first + count; i++)
+		assert_int_equal(write(f->reads[i].fds[1], "x", 1), 1);
+}
+
+static void wait_done(struct fixture *f, unsigned count)
+{
+	for (unsigned i = 0; i < 100000; i++) {
+		if (__atomic_load_n(&f->done, __ATOMIC_SEQ_CST) >= count)
+			return;
+		usleep(50);
+	}
+	fail_msg("%u of %u completions arrived", f->done, count);
+}
+
+static uint64_t syscalls(const struct fixture *f)
+{
+	struct loop_stats stats;
+
+	loop_get_stats(f->loop, &stats);
+	return stats.syscalls;
+}
+
+static void end(struct fixture *f, unsigned completed)
+{
+	void *result;
+
+	complete(f, completed, f->count - completed);
+	wait_done(f, f->count);
+	loop_stop(f->loop);
+	pthread_join(f->thread, &result);
+	assert_null(result);
+	loop_event_del(f->loop, &f->start);
+	loop_destroy(f->loop);
+	close(f->start.fd);
+	for (unsigned i = 0; i < f->count; i++) {
+		close(f->reads[i].fds[0]);
+		close(f->reads[i].fds[1]);
+	}
+	free(f);
+}
+
+static bool on_io_uring(const struct fixture *f)
+{
+	return strcmp(loop_engine_name(f->loop), "io_uring") == 0;
+}
+
+static void completions_are_gathered_when_many_are_in_flight(void **state)
+{
+	uint64_t least = UINT64_MAX;
+	bool uring = true;
+
+	(void)state;
+	/* The least of some tries: a busy host may part what was written together. */
+	for (unsigned i = 0; i < 20; i++) {
+		struct fixture *f = start_with(0, PIPES);
+		uint64_t before, used;
+
+		uring = on_io_uring(f);
+		/* Ends the waits that nothing is gathered in. */
+		before = syscalls(f);
+		complete(f, 0, 1);
+		wait_done(f, 1);
+		for (unsigned at = 1; at < 13; at++) {
+			uint64_t next = loop_now_ns() + 10000;
+
+			complete(f, at, 1);
+			while (loop_now_ns() < next) {
+			}
+		}
+		wait_done(f, 13);
+		used = syscalls(f) - before;
+		least = used < least ? used : least;
+		end(f, 13);
+	}
+	if (!uring)
+		skip();
+	assert_in_range(least, 1, 6);
+}
+
+static void a_completion_among_many_is_told_soon(void **state)
+{
+	struct fixture *f = start_with(0, PIPES);
+	uint64_t least = UINT64_MAX;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t start = loop_now_ns(), taken;
+
+		complete(f, i, 1);
+		wait_done(f, i + 1);
+		taken = loop_now_ns() - start;
+		least = taken < least ? taken : least;
+	}
+	assert_in_range(least, 0, 5 * MS);
+	end(f, 20);
+}
+
+static void an_event_is_not_kept_by_operations_in_flight(void **state)
+{
+	struct fixture *f = start_with(0, PIPES);
+	uint64_t one = 1, start = loop_now_ns();
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		unsigned before = __atomic_load_n(&f->kicks, __ATOMIC_SEQ_CST);
+
+		assert_int_equal(write(f->start.fd, &one, sizeof(one)), sizeof(one));
+		while (__atomic_load_n(&f->kicks, __ATOMIC_SEQ_CST) == before)
+			usleep(20);
+	}
+	assert_in_range(loop_now_ns() - start, 0, 2000 * MS);
+	end(f, 0);
+}
+
+static void polling_ends_when_nothing_comes(void **state)
+{
+	struct fixture *f = start_with(20000, 4);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		complete(f, i, 1);
+		wait_done(f, i + 1);
+	}
+	/* 20 ms, halved each time it was in vain: 40 ms in all after each that came. */
+	usleep(600000);
+	complete(f, 2, 2);
+	wait_done(f, 4);
+	loop_stop(f->loop);
+	pthread_join(f->thread, NULL);
+	assert_in_range(f->cpu_ns, 0, 250 * MS);
+	assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
+	end(f, 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(completions_are_gathered_when_many_are_in_flight),
+		cmocka_unit_test(a_completion_among_many_is_told_soon),
+		cmocka_unit_test(an_event_is_not_kept_by_operations_in_flight),
+		cmocka_unit_test(polling_ends_when_nothing_comes),
+	};
+
+	return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
+}
