@@ -15,12 +15,12 @@
 
 static long syscall3(long number, long a, long b, long c)
 {
-	register long magic_cmd_arg __asm__("r10") = 0;
+	register long fourth __asm__("r10") = 0;
 	long ret;
 
 	__asm__ volatile("syscall"
 			 : "=a"(ret)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(magic_cmd_arg)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
