@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -32,7 +33,10 @@
 #define OFFLOADS_BASE  (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 #define OFFLOADS_USO   (TUN_F_USO4 | TUN_F_USO6)
 
+struct net_tap;
+
 struct tap_pair {
+	struct net_tap *tap;
 	int fd;
 	struct net_event event;
 	bool enabled; /* the kernel gives this queue its share of the frames */
@@ -43,7 +47,8 @@ struct net_tap {
 	char name[IFNAMSIZ];
 	bool plain;
 	bool multi_queue;
-	bool lost; /* said once that the interface is gone; atomic */
+	bool lost;	/* said once that the interface is gone; atomic, as is the next */
+	bool link_told; /* that the link is down */
 	unsigned pair_count;
 	struct tap_pair pairs[NET_PAIRS_MAX];
 };
@@ -61,8 +66,29 @@ static int tap_error(struct net_tap *tap, int err)
 	if (err != EBADFD && err != ENODEV && err != ENXIO)
 		return -err;
 	if (!__atomic_exchange_n(&tap->lost, true, __ATOMIC_RELAXED))
-		log_warn("network interface %s is gone: the machine is cut off", tap->name);
+		log_warn("network interface %s is gone: the machine is cut off until it is started "
+			 "again",
+			 tap->name);
 	return -ENODEV;
+}
+
+/* The same for a frame of PAIR, on its loop: the guest sees its link go down. */
+static int tap_frame_error(struct net_tap *tap, unsigned pair, int err)
+{
+	const struct net_queue_user *user = tap->pairs[pair].event.user;
+	int ret = tap_error(tap, err);
+
+	if (ret == -ENODEV && !__atomic_exchange_n(&tap->link_told, true, __ATOMIC_RELAXED)) {
+		tap->net.link_up = false;
+		if (user && user->link)
+			user->link(user->opaque, false);
+	}
+	return ret;
+}
+
+static bool tap_is_lost(const struct net_tap *tap)
+{
+	return __atomic_load_n(&tap->lost, __ATOMIC_RELAXED);
 }
 
 static int tap_send(struct net *net, unsigned pair, const struct iovec *iov, unsigned iov_count)
@@ -83,7 +109,7 @@ static int tap_send(struct net *net, unsigned pair, const struct iovec *iov, uns
 	if (len >= 0)
 		return 0;
 	if (errno != EAGAIN)
-		return tap_error(tap, errno);
+		return tap_frame_error(tap, pair, errno);
 	net_event_want_writable(&tap->pairs[pair].event);
 	return -EAGAIN;
 }
@@ -110,7 +136,7 @@ static int64_t tap_receive(struct net *net, unsigned pair, const struct iovec *i
 	if (len < 0 && errno == EFAULT)
 		return 0; /* longer than the parts: the kernel has dropped it */
 	if (len < 0)
-		return errno == EAGAIN ? -EAGAIN : tap_error(tap, errno);
+		return errno == EAGAIN ? -EAGAIN : tap_frame_error(tap, pair, errno);
 	if (!tap->plain)
 		return len;
 	net_iov_write(iov, iov_count, 0, no_header, NET_HDR_LEN);
@@ -119,11 +145,22 @@ static int64_t tap_receive(struct net *net, unsigned pair, const struct iovec *i
 
 /* ---- readiness, offloads, pairs ---- */
 
+/* Seen here too, because a guest without buffers receives nothing. */
+static void tap_ready(struct net_event *event, uint32_t events)
+{
+	struct tap_pair *pair = container_of(event, struct tap_pair, event);
+
+	if (events & EPOLLERR)
+		tap_frame_error(pair->tap, event->pair, ENODEV);
+}
+
 static int tap_attach(struct net *net, unsigned pair, struct loop *loop,
 		      const struct net_queue_user *user)
 {
 	struct tap_pair *p = &to_tap(net)->pairs[pair];
 
+	p->tap = to_tap(net);
+	p->event.ready = tap_ready;
 	return net_event_attach(&p->event, p->fd, pair, loop, user);
 }
 
@@ -138,6 +175,8 @@ static int tap_set_offload(struct net *net, unsigned tun_flags)
 
 	if (tap->plain)
 		return tun_flags ? -EOPNOTSUPP : 0;
+	if (tap_is_lost(tap))
+		return 0; /* the machine goes on without */
 	/* One setting for the interface, whichever queue it is made through. */
 	if (ioctl(tap->pairs[0].fd, TUNSETOFFLOAD, (unsigned long)tun_flags) < 0)
 		return tap_error(tap, errno);
@@ -148,7 +187,7 @@ static int tap_enable_pair(struct net_tap *tap, struct tap_pair *pair, bool enab
 {
 	struct ifreq ifr = { .ifr_flags = (short)(enable ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE) };
 
-	if (!tap->multi_queue || pair->enabled == enable)
+	if (!tap->multi_queue || pair->enabled == enable || tap_is_lost(tap))
 		return 0;
 	if (ioctl(pair->fd, TUNSETQUEUE, &ifr) < 0)
 		return tap_error(tap, errno);
