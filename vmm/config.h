@@ -123,6 +123,9 @@ int config_finish(struct config *config) MUST_CHECK;
  */
 char *config_cmdline(const struct config *config, const char *board_words) MUST_CHECK;
 
+/* Whether the machine has a PCI host: --transport pci, and a device that would sit on it. */
+bool config_has_pci(const struct config *config);
+
 /* The whole effective configuration as JSON on stdout; can be fed back by --config. */
 int config_print(const struct config *config) MUST_CHECK;
 

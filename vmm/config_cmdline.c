@@ -16,7 +16,7 @@ static const struct machine_words {
 	/* Spare probing for hardware that is not there, about 110 of the 280 exits of a quiet boot
 	 * of Debian's 6.12 kernel. The ACPI tables say already that there is no 8042 to drive. */
 	const char *pci_speed;
-	const char *mmio_speed;
+	const char *no_pci_speed;
 } machine_words[] = {
 	{ "x86_64", "earlycon=uart8250,io,0x3f8", "8250.nr_uarts=1 pci=noearly",
 	  "8250.nr_uarts=1 pci=off" },
@@ -84,9 +84,14 @@ static void put_derived(FILE *out, const struct config *config)
 	for (unsigned i = 0; i < config->net_count; i++)
 		put_ip(out, &config->nets[i], i, config->name);
 	if (words)
-		put(out, "",
-		    config->transport == CONFIG_TRANSPORT_MMIO ? words->mmio_speed
-							       : words->pci_speed);
+		put(out, "", config_has_pci(config) ? words->pci_speed : words->no_pci_speed);
+}
+
+bool config_has_pci(const struct config *config)
+{
+	return config->transport == CONFIG_TRANSPORT_PCI &&
+	       (config->console == CONFIG_CONSOLE_VIRTIO || config->disk_count ||
+		config->net_count);
 }
 
 char *config_cmdline(const struct config *config, const char *board_words)

@@ -55,13 +55,25 @@ int guest_mem_add(struct guest_mem *mem, gpa_t gpa, uint64_t len)
 	if (host == MAP_FAILED)
 		return log_errno(errno, "map %llu MiB of guest memory; a smaller --memory may fit",
 				 (unsigned long long)(len >> 20));
-	/* Fewer page faults, the largest cost of a boot; a host without huge pages says no, which
-	 * is fine. */
-	(void)madvise(host, len, MADV_HUGEPAGE);
+	/* What the monitor writes are single pages, for each of which the host would clear 2 MiB
+	 * first. It says no where it has no huge pages, which is fine. */
+	(void)madvise(host, len, MADV_NOHUGEPAGE);
 	(void)madvise(host, len, MADV_DONTDUMP);
 	mem->regions[mem->region_count++] =
 		(struct guest_mem_region){ .gpa = gpa, .len = len, .host = host };
 	return 0;
+}
+
+void guest_mem_use_huge_pages(struct guest_mem *mem, gpa_t from)
+{
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->regions[i];
+		gpa_t gpa = from > r->gpa ? (from + HUGE_PAGE_LEN - 1) & -HUGE_PAGE_LEN : r->gpa;
+
+		if (gpa - r->gpa < r->len)
+			(void)madvise(r->host + (gpa - r->gpa), r->len - (gpa - r->gpa),
+				      MADV_HUGEPAGE);
+	}
 }
 
 int guest_mem_map_file(struct guest_mem *mem, gpa_t gpa, uint64_t len, int fd, uint64_t offset)

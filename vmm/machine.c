@@ -173,11 +173,9 @@ static int machine_build_platform(struct machine *m)
  */
 static int machine_build_pci(struct machine *m)
 {
-	const struct config *config = m->config;
 	int ret;
 
-	if (config->transport != CONFIG_TRANSPORT_PCI ||
-	    (config->console != CONFIG_CONSOLE_VIRTIO && !config->disk_count && !config->net_count))
+	if (!config_has_pci(m->config))
 		return 0;
 	ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_WINDOW_GPA,
 			      LAYOUT_PCI_WINDOW_LEN);
@@ -380,6 +378,8 @@ static int machine_load(struct machine *m)
 		close(kernel.initrd_fd);
 	if (ret == 0)
 		ret = arch_write_tables(&m->vm.mem, &board, &m->boot);
+	/* Below the kernel a guest uses a page here and there. */
+	guest_mem_use_huge_pages(&m->vm.mem, m->boot.kernel_gpa);
 	return ret;
 }
 
