@@ -357,11 +357,12 @@ static int machine_load(struct machine *m)
 	char cmdline[8192];
 	int ret;
 
-	kernel.kernel_fd = open(kernel.kernel_path, O_RDONLY | O_CLOEXEC);
+	/* Not waiting: what turns out to be a pipe is refused. */
+	kernel.kernel_fd = open(kernel.kernel_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (kernel.kernel_fd < 0)
 		return log_errno(errno, "open the kernel %s", kernel.kernel_path);
 	if (kernel.initrd_path) {
-		kernel.initrd_fd = open(kernel.initrd_path, O_RDONLY | O_CLOEXEC);
+		kernel.initrd_fd = open(kernel.initrd_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (kernel.initrd_fd < 0) {
 			ret = log_errno(errno, "open the initrd %s", kernel.initrd_path);
 			close(kernel.kernel_fd);

@@ -106,13 +106,24 @@ static void run_on_signal_event(struct loop_event *event, uint32_t events)
 		run_on_signal(run, (int)info.ssi_signo);
 }
 
+/* What nohup, or a shell for what it starts in the background, wants us not to hear. A blocked
+ * signal would arrive all the same. */
+static bool run_must_ignore(int signal)
+{
+	struct sigaction old;
+
+	return (signal == SIGHUP || signal == SIGINT) && sigaction(signal, NULL, &old) == 0 &&
+	       old.sa_handler == SIG_IGN;
+}
+
 static int run_open_signals(struct run *run)
 {
 	sigset_t mask;
 
 	sigemptyset(&mask);
 	for (size_t i = 0; i < ARRAY_SIZE(watched_signals); i++)
-		sigaddset(&mask, watched_signals[i]);
+		if (!run_must_ignore(watched_signals[i]))
+			sigaddset(&mask, watched_signals[i]);
 	/* Blocked before any thread exists, so that all inherit it. */
 	pthread_sigmask(SIG_BLOCK, &mask, &run->old_mask);
 	signal(SIGPIPE, SIG_IGN);
@@ -324,7 +335,10 @@ static int run_open_stats(struct run *run)
 
 	if (!path)
 		return 0;
-	run->stats_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* A pipe that nobody reads must not hang the start. */
+	run->stats_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+	if (run->stats_fd < 0 && errno == ENXIO)
+		return log_errno(ENXIO, "open %s for --stats: nobody reads this pipe", path);
 	return run->stats_fd < 0 ? log_errno(errno, "open %s for --stats", path) : 0;
 }
 

@@ -1,0 +1,76 @@
+#!/bin/bash
+# timeout: 120
+# Machines handled roughly: signals, alone and twice, from parents that ignore some; pipes for files.
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/support/cases.sh
+arch=$(uname -m)
+vmm=${VMM:-build/$arch/vmm}
+guests=${GUESTS:-build/$arch/guest}
+work=$(mktemp -d)
+trap 'rm -rf "$work" "$cases_log"' EXIT
+
+if ! { : <>/dev/kvm; } 2>/dev/null; then
+	echo "/dev/kvm cannot be opened"
+	exit 77
+fi
+
+# ---- signals ----
+
+# busy SECONDS IGNORED SIGNAL...: the status of a machine whose guest does not end by itself within SECONDS,
+# whose parent ignores the signals IGNORED, and which gets the others one after the other.
+busy()
+{
+	local seconds=$1 ignored=$2 signal pid tries
+
+	shift 2
+	: >"$work/log"
+	(
+		# shellcheck disable=SC2064,SC2086 # one word a signal
+		[ -z "$ignored" ] || trap '' $ignored
+		exec "$vmm" run --kernel "$guests/end" --cmdline how=never --net none --memory 64M \
+			--console serial --timeout "$seconds" -v
+	) 2>"$work/log" &
+	pid=$!
+	for ((tries = 0; tries < 100; tries++)); do
+		! grep -q 'first KVM_RUN' "$work/log" || break
+		sleep 0.05
+	done
+	for signal; do
+		kill "-$signal" "$pid"
+		sleep 0.2
+	done
+	wait "$pid"
+}
+
+# ---- pipes for files ----
+
+# A pipe that nobody writes must not make a machine that no signal ends.
+pipe_kernel()
+{
+	mkfifo "$work/pipe"
+	expect 125 timeout -k 1 3 "$vmm" run --kernel "$work/pipe" --net none 2>"$work/log"
+	grep -q "pipe: a pipe; expected" "$work/log"
+	expect 125 timeout -k 1 3 "$vmm" run --kernel "$guests/hello" --initrd "$work/pipe" --net none \
+		2>"$work/log"
+	grep -q "pipe: a pipe; expected an initrd" "$work/log"
+}
+
+pipe_stats()
+{
+	mkfifo "$work/counts"
+	expect 125 timeout -k 1 3 "$vmm" run --kernel "$guests/hello" --stats "$work/counts" --net none \
+		2>"$work/log"
+	grep -q "counts for --stats: nobody reads this pipe" "$work/log"
+}
+
+check "nohup: SIGHUP is ignored" expect 124 busy 7 HUP HUP
+check "SIGINT ignored by the parent stays ignored" expect 124 busy 3 INT INT INT
+check "SIGTERM counts though the parent ignores others" expect 143 busy 7 "INT HUP" TERM TERM
+check "SIGTERM twice: status 143" expect 143 busy 7 "" TERM TERM
+check "SIGHUP: status 129 when the guest goes on" expect 129 busy 10 "" HUP
+check "a kernel or initrd that is a pipe is refused at once" pipe_kernel
+check "counts into a pipe that nobody reads are refused at once" pipe_stats
+
+finish
