@@ -227,6 +227,7 @@ static uint32_t sector_len_of(int fd)
 		len = 512;
 	return len == 4096 ? 4096 : 512;
 }
+	struct stat st;
 
 /* root= on the first disk: its Linux root partition, or all of it where it has no table. */
 static int derive_root(struct config *config, const struct utsname *host)
@@ -235,6 +236,13 @@ static int derive_root(struct config *config, const struct utsname *host)
 	struct partition_root found;
 	auto_close int fd = -1;
 	int ret;
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		log_err("%s is %s: a disk is a file or a block device", disk->path,
+			S_ISDIR(st.st_mode)    ? "a directory"
+			: S_ISFIFO(st.st_mode) ? "a pipe"
+					       : "something else");
+		return -EINVAL;
+	}
 
 	if (config->disk_count == 0 || config->cmdline_only)
 		return 0;

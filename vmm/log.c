@@ -74,13 +74,24 @@ void log_message(enum log_level level, const char *fmt, ...)
 	va_end(args);
 }
 
+/* Whatever it was that failed: what helps. */
+static const char *cure_of(int err)
+{
+	if (err == EMFILE)
+		return " (raise the limit: ulimit -n 1024)";
+	if (err == ENFILE)
+		return " (raise the host's limit: sysctl fs.file-max)";
+	return "";
+}
+
 int log_errno(int err, const char *fmt, ...)
 {
 	char tail[128];
 	va_list args;
 
 	err = err < 0 ? -err : err;
-	snprintf(tail, sizeof(tail), ": %s", strerrordesc_np(err) ? strerrordesc_np(err) : "error");
+	snprintf(tail, sizeof(tail), ": %s%s",
+		 strerrordesc_np(err) ? strerrordesc_np(err) : "error", cure_of(err));
 	va_start(args, fmt);
 	log_write(LOG_LEVEL_ERR, fmt, args, tail);
 	va_end(args);

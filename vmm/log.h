@@ -33,7 +33,8 @@ void log_message(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
  * Logs FMT followed by ": " and the text of ERR (a positive or negative errno) and returns -|ERR|,
- * so that a failing call reads: return log_errno(errno, "open %s", path);
+ * so that a failing call reads: return log_errno(errno, "open %s", path); An error that has the
+ * same cure whatever failed (too many open files) is followed by it.
  */
 int log_errno(int err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -2,6 +2,7 @@
  * The program's entry: finds the command, runs it, returns its exit status. Nothing else exits the
  * process.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +20,27 @@ static const struct {
 	{ "--version", cli_version },
 };
 
+/*
+ * Whatever is opened first would get the number of a closed standard stream, and what is meant for
+ * the console or the log would be written into it: a disk, for example.
+ */
+static int open_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return log_errno(errno, "open /dev/null");
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (open_standard_streams() < 0)
+		return EXIT_STATUS_HOST;
 	if (argc < 2) {
 		char *help[] = { "help", NULL };
 

@@ -127,6 +127,8 @@ static int run_open_signals(struct run *run)
 	/* Blocked before any thread exists, so that all inherit it. */
 	pthread_sigmask(SIG_BLOCK, &mask, &run->old_mask);
 	signal(SIGPIPE, SIG_IGN);
+	/* A write beyond the limit of a file's size fails, like one to a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
 	run->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signal_fd < 0)
 		return log_errno(errno, "signalfd");

@@ -74,6 +74,7 @@ struct block_ops {
 
 struct block {
 	const struct block_ops *ops;
+	const char *path; /* for messages; borrowed; NULL: none */
 	struct block_info info;
 	bool writeback;	  /* false: each write is made durable before it completes (CONFIG_WCE 0);
 			     atomic */
@@ -82,7 +83,7 @@ struct block {
 
 /* How a disk image is opened; see block_raw.h and block_overlay.h. */
 struct block_options {
-	const char *path;
+	const char *path; /* borrowed until block_destroy */
 	bool read_only;
 	bool direct; /* O_DIRECT */
 };

@@ -229,6 +229,12 @@ int block_file_open(struct block_file *file, const struct block_options *options
 		measure_plain_file(file);
 	file->in_memory = !file->is_device && block_file_is_in_memory(file->fd);
 	file->info.size = block_file_size(file);
+	if (!file->info.size) {
+		log_err("%s is empty: give it a size (truncate -s 8G %s, for a file)",
+			options->path, options->path);
+		block_file_close(file);
+		return -EINVAL;
+	}
 	warn_of_tail(file, options->path);
 	return 0;
 }

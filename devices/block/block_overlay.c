@@ -543,6 +543,7 @@ int block_overlay_create(struct block **out, const struct block_options *options
 	if (!ov)
 		return log_errno(ENOMEM, "make an overlay of %s", options->path);
 	ov->block.ops = &overlay_ops;
+	ov->block.path = options->path;
 	ov->block.writeback = true;
 	ov->block.single_loop = true;
 	ov->base.fd = -1;

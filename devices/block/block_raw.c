@@ -283,6 +283,7 @@ int block_raw_create(struct block **out, const struct block_options *options)
 		return ret;
 	}
 	raw->block.ops = &raw_ops;
+	raw->block.path = options->path;
 	raw->block.info = raw->file.info;
 	raw->block.writeback = true;
 	*out = &raw->block;

@@ -208,16 +208,18 @@ static ssize_t sink_write_once(struct char_sink *sink)
 
 static void sink_fail(struct char_sink *sink, int err)
 {
-	bool full_disk = err == ENOSPC || err == EDQUOT;
-
 	sink_forget(sink);
 	if (sink->drop_unread)
 		return; /* a pseudo-terminal's reader may come back */
-	if (!full_disk)
+	if (sink->out_pollable && err != ENOSPC) {
 		sink->gone = err;
-	if (err == EPIPE || err == EIO || err == ENXIO || (full_disk && sink->full_disk))
-		return; /* the hub says what follows, or it was said already */
-	sink->full_disk = full_disk;
+		if (err == EPIPE || err == EIO || err == ENXIO)
+			return; /* the hub says what follows */
+	} else if (sink->failing) {
+		return;
+	}
+	/* A file has no other side: full, too long, or on a broken disk, it may recover. */
+	sink->failing = true;
 	log_warn("write the console's output to %s: %s: output is lost", sink->name, strerror(err));
 }
 
@@ -234,7 +236,7 @@ void char_sink_flush(struct char_sink *sink)
 			sink_fail(sink, errno);
 		if (done < 0)
 			return;
-		sink->full_disk = false;
+		sink->failing = false;
 		sink->len -= (size_t)done;
 		sink->start = sink->len > 0 ? (sink->start + (size_t)done) % CHAR_SINK_ROOM : 0;
 	}

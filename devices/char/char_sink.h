@@ -27,7 +27,7 @@ struct char_sink {
 	bool out_pollable;  /* EPOLLOUT says when there is room again */
 	bool out_may_block; /* no descriptor of our own: poll, then write little */
 	bool drop_unread;   /* pseudo-terminal: without a reader output is thrown away */
-	bool full_disk;	    /* said once; output goes on when there is space again */
+	bool failing;	    /* a file: said once; output goes on when it can be written again */
 	int gone;	    /* errno with which the other side went: output is thrown away */
 	uint8_t *room;	    /* CHAR_SINK_ROOM bytes, circular */
 	size_t start;

@@ -26,7 +26,8 @@ struct virtio_blk {
 	uint16_t queue_size;
 	uint8_t wce;		   /* config space: what the driver wrote, or 1 */
 	char id[BLK_ID_LEN];	   /* not terminated when it is full */
-	char name[BLK_ID_LEN + 8]; /* "disk ID", for messages */
+	char name[BLK_ID_LEN + 8]; /* "disk ID" */
+	const char *said_name;	   /* in messages: that, or its path */
 };
 
 static struct virtio_blk *to_blk(struct virtio_device *dev)
@@ -128,7 +129,7 @@ static void check_size(struct loop_timer *timer)
 	struct virtio_blk *blk = container_of(timer, struct virtio_blk, size_check);
 
 	if (block_refresh(blk->block)) {
-		log_info("%s: the host has changed its size to %llu bytes", blk->name,
+		log_info("%s: the host has changed its size to %llu bytes", blk->said_name,
 			 (unsigned long long)block_size(blk->block));
 		virtio_config_changed(&blk->dev);
 	}
@@ -195,7 +196,7 @@ static int queues_init(struct virtio_blk *blk, struct loop *const *loops, unsign
 			.q = &blk->dev.queues[i],
 			.block = blk->block,
 			.id = blk->id,
-			.name = blk->name,
+			.name = blk->said_name,
 			.size = blk->queue_size,
 		};
 		ret = blk_queue_init(bq);
@@ -228,6 +229,7 @@ int virtio_blk_create(struct virtio_blk **out, struct block *block, const struct
 	if (id)
 		memcpy(blk->id, id, strnlen(id, sizeof(blk->id)));
 	snprintf(blk->name, sizeof(blk->name), "disk %.*s", BLK_ID_LEN, id ? id : "without id");
+	blk->said_name = !id && block->path ? block->path : blk->name;
 	ret = virtio_device_init(&blk->dev, &blk_ops, mem, loops[0],
 				 features_of(block, queue_count), queue_count, queue_size);
 	if (ret < 0) {

@@ -2,6 +2,7 @@
 # run.sh [quick|full]: kills machines at random moments, and looks for what was lost (crash.c).
 # quick (the default): 20 kills; full: 200 kills, 100 with each engine, and longer runs of the rest.
 # timeout: 600
+# shellcheck disable=SC2317 # functions called by check
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
