@@ -4,7 +4,8 @@
  *
  * Output: each chain is handed to the port, which gathers what comes in one round and writes it
  * once. A chain that the port has no room for is held, with a note of how far it got; nothing is
- * popped meanwhile, so that the guest waits instead of losing output.
+ * popped meanwhile, so that the guest waits instead of losing output. A chain may name gigabytes,
+ * the same ones many times over: TURN_LEN bytes are written before the loop does something else.
  *
  * Input: the port offers bytes and keeps what finds no buffer; the driver's next kick asks for it.
  */
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define QUEUE_SIZE 256
+#define TURN_LEN   65536u
 
 enum { QUEUE_INPUT, QUEUE_OUTPUT, QUEUE_COUNT };
 
@@ -36,13 +38,16 @@ static struct virtio_console *to_console(struct virtio_device *dev)
 
 /* ---- output ---- */
 
-/* Gives the chain's bytes to the port. True when all were taken. */
-static bool write_chain(struct virtio_console *console)
+/* Gives the chain's bytes to the port, *TURN at most, and takes them off that. True when all were
+ * taken. */
+static bool write_chain(struct virtio_console *console, size_t *turn)
 {
 	while (console->iov_next < console->chain.readable_count) {
 		struct iovec *part = &console->iov[console->iov_next];
-		size_t taken = char_write(console->port, part->iov_base, part->iov_len);
+		size_t len = part->iov_len < *turn ? part->iov_len : *turn;
+		size_t taken = char_write(console->port, part->iov_base, len);
 
+		*turn -= taken;
 		if (taken < part->iov_len) {
 			part->iov_base = (uint8_t *)part->iov_base + taken;
 			part->iov_len -= taken;
@@ -53,13 +58,27 @@ static bool write_chain(struct virtio_console *console)
 	return true;
 }
 
+/* Comes back to the queue in the next round. */
+static void kick_again(struct virtio_queue *q)
+{
+	static const uint64_t one = 1;
+
+	if (write(q->kick_fd, &one, sizeof(one)) < 0) {
+		/* EAGAIN: the counter is full, and the write that filled it has rung. */
+	}
+}
+
 static void output_kick(struct virtio_console *console, struct virtio_queue *q)
 {
+	size_t turn = TURN_LEN;
+
 	while (console->held ||
 	       virtio_queue_pop(q, console->iov, ARRAY_SIZE(console->iov), &console->chain) > 0) {
 		if (!console->held)
 			console->iov_next = 0;
-		console->held = !write_chain(console);
+		console->held = !write_chain(console, &turn);
+		if (console->held && !turn)
+			kick_again(q);
 		if (console->held)
 			return; /* the port says when it has room */
 		virtio_queue_push(q, console->chain.head, 0);
