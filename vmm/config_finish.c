@@ -234,6 +234,7 @@ static int derive_root(struct config *config, const struct utsname *host)
 {
 	const struct config_disk *disk = &config->disks[0];
 	struct partition_root found;
+	struct stat st;
 	auto_close int fd = -1;
 	int ret;
 	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
@@ -249,6 +250,13 @@ static int derive_root(struct config *config, const struct utsname *host)
 	fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return log_errno(errno, "open the disk %s", disk->path);
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		log_err("%s is %s: a disk is a file or a block device", disk->path,
+			S_ISDIR(st.st_mode)    ? "a directory"
+			: S_ISFIFO(st.st_mode) ? "a pipe"
+					       : "something else");
+		return -EINVAL;
+	}
 	ret = partition_find_root(fd, sector_len_of(fd), host->machine, &found);
 	if (ret < 0)
 		return log_errno(ret, "read the partition table of %s", disk->path);

@@ -33,7 +33,7 @@ machine()
 image()
 {
 	rm -f "$work/disk.img"
-	truncate -s "${1:-4M}" "$work/disk.img"
+	truncate -s 4M "$work/disk.img"
 }
 
 # said COUNT PATTERN: at most COUNT lines on stderr, and one with the pattern.
@@ -82,10 +82,10 @@ during()
 	done
 	"$action" "$pid" || status=1
 	echo >&9
-	wait $pid || status=$?
+	wait "$pid" || status=$?
 	exec 9>&-
 	cat "$work/out" "$work/err"
-	[ $status = 7 ]
+	[ "$status" = 7 ]
 }
 
 has()
