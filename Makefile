@@ -99,12 +99,14 @@ devices_SRC := \
 	devices/virtio/virtio_console.c \
 	devices/net/net_event.c \
 	devices/net/net_stream.c \
+	devices/net/net_vhost.c \
 	devices/net/net_tap.c \
 	devices/net/passt_process.c \
 	devices/net/net_passt.c \
 	devices/virtio/virtio_net_rx.c \
 	devices/virtio/virtio_net_offload.c \
 	devices/virtio/virtio_net_ctrl.c \
+	devices/virtio/vhost_net.c \
 	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \

@@ -109,6 +109,13 @@ void msix_table_write(struct msix *msix, uint64_t index, uint32_t value)
 	vector_sync(msix, &msix->vectors[v]);
 }
 
+int msix_vector_fd(const struct msix *msix, unsigned vector)
+{
+	if (vector >= msix->count || !msix->vectors[vector].connected)
+		return -1;
+	return msix->vectors[vector].line.fd;
+}
+
 uint32_t msix_pending_read(const struct msix *msix, uint64_t index)
 {
 	uint32_t bits = 0;

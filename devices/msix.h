@@ -53,6 +53,10 @@ void msix_table_write(struct msix *msix, uint64_t index, uint32_t value);
 /* Dword INDEX of the pending bits. */
 uint32_t msix_pending_read(const struct msix *msix, uint64_t index);
 
+/* An eventfd (borrowed) that sends VECTOR's message when written to, until one of the functions
+ * above is called; -1 while it is masked, or there is no such vector. */
+int msix_vector_fd(const struct msix *msix, unsigned vector);
+
 /* Any thread. */
 bool msix_is_enabled(const struct msix *msix);
 /* Sends VECTOR's message, or keeps it pending while masked. A vector that does not exist: nothing.

@@ -68,12 +68,6 @@ static int check_groups(const struct config *config)
 	for (unsigned i = 1; i < config->net_count; i++)
 		for (unsigned j = 0; ret == 0 && j < i; j++)
 			ret = check_group(&config->nets[j].limit, &config->nets[i].limit, "--net");
-	for (unsigned i = 0; ret == 0 && i < config->net_count; i++) {
-		if (config->nets[i].vhost) {
-			log_err("--net: vhost is not built yet: leave it out");
-			ret = -EINVAL;
-		}
-	}
 	return ret;
 }
 
@@ -227,7 +221,6 @@ static uint32_t sector_len_of(int fd)
 		len = 512;
 	return len == 4096 ? 4096 : 512;
 }
-	struct stat st;
 
 /* root= on the first disk: its Linux root partition, or all of it where it has no table. */
 static int derive_root(struct config *config, const struct utsname *host)
@@ -237,13 +230,6 @@ static int derive_root(struct config *config, const struct utsname *host)
 	struct stat st;
 	auto_close int fd = -1;
 	int ret;
-	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		log_err("%s is %s: a disk is a file or a block device", disk->path,
-			S_ISDIR(st.st_mode)    ? "a directory"
-			: S_ISFIFO(st.st_mode) ? "a pipe"
-					       : "something else");
-		return -EINVAL;
-	}
 
 	if (config->disk_count == 0 || config->cmdline_only)
 		return 0;

@@ -69,15 +69,28 @@ static int host_open_user_net(struct machine_host *host, unsigned index)
 				config->publish_count);
 }
 
+static int host_open_tap(struct machine_host *host, unsigned index)
+{
+	const struct config_net *net = &host->config->nets[index];
+	int ret;
+
+	if (net->kind == CONFIG_NET_TAP)
+		ret = net_tap_create(&host->nets[index], net->tap, net->queues);
+	else
+		ret = net_tap_create_from_fd(&host->nets[index], net->fd);
+	if (ret == 0 && net->vhost)
+		ret = net_tap_use_vhost(host->nets[index]);
+	return ret;
+}
+
 static int host_open_net(struct machine_host *host, unsigned index)
 {
 	const struct config_net *net = &host->config->nets[index];
 
 	switch (net->kind) {
 	case CONFIG_NET_TAP:
-		return net_tap_create(&host->nets[index], net->tap, net->queues);
 	case CONFIG_NET_FD:
-		return net_tap_create_from_fd(&host->nets[index], net->fd);
+		return host_open_tap(host, index);
 	case CONFIG_NET_USER:
 		return host_open_user_net(host, index);
 	case CONFIG_NET_NONE:

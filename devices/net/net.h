@@ -48,6 +48,9 @@ struct net_ops {
 	int (*set_offload)(struct net *net, unsigned tun_flags);
 	/* How many pairs the guest uses now. 0 or -errno. */
 	int (*set_pairs)(struct net *net, unsigned pairs);
+	/* The descriptors of PAIR for the host kernel's own data path: *TAP_FD, and the return
+	 * value is /dev/vhost-net's, with an owner. Both borrowed. Only where net->vhost is set. */
+	int (*vhost)(struct net *net, unsigned pair, int *tap_fd);
 	void (*destroy)(struct net *net);
 };
 
@@ -59,6 +62,7 @@ struct net {
 	uint8_t mac[6]; /* wanted by the back end when has_mac */
 	uint16_t mtu;	/* 0: not known */
 	bool link_up;
+	bool vhost; /* frames go by the host's kernel: no attach, send and receive */
 };
 
 static inline void net_destroy(struct net *net)

@@ -20,6 +20,7 @@
 
 #include "devices/net/net_event.h"
 #include "devices/net/net_iov.h"
+#include "devices/net/net_vhost.h"
 #include "vmm/log.h"
 
 #ifndef TUN_F_USO4
@@ -38,6 +39,7 @@ struct net_tap;
 struct tap_pair {
 	struct net_tap *tap;
 	int fd;
+	int vhost_fd; /* only with net.vhost */
 	struct net_event event;
 	bool enabled; /* the kernel gives this queue its share of the frames */
 };
@@ -212,8 +214,16 @@ static void tap_destroy(struct net *net)
 	for (unsigned i = 0; i < tap->pair_count; i++) {
 		net_event_detach(&tap->pairs[i].event);
 		close(tap->pairs[i].fd);
+		if (net->vhost)
+			close(tap->pairs[i].vhost_fd);
 	}
 	free(tap);
+}
+
+static int tap_vhost(struct net *net, unsigned pair, int *tap_fd)
+{
+	*tap_fd = to_tap(net)->pairs[pair].fd;
+	return to_tap(net)->pairs[pair].vhost_fd;
 }
 
 static const struct net_ops tap_ops = {
@@ -224,6 +234,7 @@ static const struct net_ops tap_ops = {
 	.receive = tap_receive,
 	.set_offload = tap_set_offload,
 	.set_pairs = tap_set_pairs,
+	.vhost = tap_vhost,
 	.destroy = tap_destroy,
 };
 
@@ -507,5 +518,27 @@ int net_tap_create_from_fd(struct net **out, int fd)
 	}
 	tap_probe_offloads(tap);
 	*out = &tap->net;
+	return 0;
+}
+
+int net_tap_use_vhost(struct net *net)
+{
+	struct net_tap *tap = to_tap(net);
+
+	if (tap->plain)
+		return log_errno(EINVAL,
+				 "vhost needs a tap with a virtio-net header, which %s has not",
+				 tap->name);
+	for (unsigned i = 0; i < tap->pair_count; i++) {
+		int fd = net_vhost_open();
+
+		if (fd < 0) {
+			while (i > 0)
+				close(tap->pairs[--i].vhost_fd);
+			return fd;
+		}
+		tap->pairs[i].vhost_fd = fd;
+	}
+	net->vhost = true;
 	return 0;
 }

@@ -17,4 +17,10 @@ int net_tap_create(struct net **out, const char *name, unsigned pairs) MUST_CHEC
 /* The same on an open descriptor, which is the back end's from now on, also when this fails. */
 int net_tap_create_from_fd(struct net **out, int fd) MUST_CHECK;
 
+/*
+ * Frames of the tap NET go by the host kernel's data path, /dev/vhost-net, from now on. Before NET
+ * is attached. Main thread. 0 or -errno, logged with the cure.
+ */
+int net_tap_use_vhost(struct net *net) MUST_CHECK;
+
 #endif

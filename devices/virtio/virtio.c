@@ -212,6 +212,28 @@ void virtio_queue_push(struct virtio_queue *q, uint16_t head, uint32_t written)
 	loop_defer(q->loop, &q->round_end);
 }
 
+int virtio_queue_irq_fd(const struct virtio_queue *q)
+{
+	const struct virtio_transport_ops *transport = transport_load(q->dev);
+
+	return transport && transport->queue_irq_fd ? transport->queue_irq_fd(q->dev, q->index)
+						    : -1;
+}
+
+void virtio_queue_interrupt(struct virtio_queue *q)
+{
+	const struct virtio_transport_ops *transport = transport_load(q->dev);
+
+	if (transport)
+		transport->interrupt_queue(q->dev, q->index);
+}
+
+void virtio_queue_irqs_changed(struct virtio_device *dev)
+{
+	for (uint16_t i = 0; dev->ops->queue_irq_changed && i < dev->queue_count; i++)
+		dev->ops->queue_irq_changed(&dev->queues[i]);
+}
+
 void virtio_device_needs_reset(struct virtio_device *dev, const char *why)
 {
 	uint32_t old =
@@ -251,9 +273,20 @@ static bool batch_has(const struct virtio_batch *batch, const struct virtio_queu
 	return q->loop == batch->loop && (batch->index == ALL_QUEUES || batch->index == q->index);
 }
 
+/* True when nothing is left for the loop to do. */
+static bool queue_lend(struct virtio_queue *q)
+{
+	int ret = q->dev->ops->queue_lend ? q->dev->ops->queue_lend(q) : 0;
+
+	if (ret < 0)
+		virtio_device_needs_reset(q->dev, "a queue cannot be handed to the host's kernel");
+	q->lent = ret > 0;
+	return ret != 0;
+}
+
 static void queue_start(struct virtio_queue *q)
 {
-	if (q->running || !q->vq.enabled)
+	if (q->running || q->lent || !q->vq.enabled || queue_lend(q))
 		return;
 	if (loop_event_add(q->loop, &q->kick_event) < 0) {
 		virtio_device_needs_reset(q->dev, "a queue cannot be watched");
@@ -276,6 +309,9 @@ static void batch_start(struct loop_call *call)
 
 static void queue_stop(struct virtio_queue *q, struct virtio_batch *batch)
 {
+	if (q->lent)
+		q->dev->ops->queue_take_back(q);
+	q->lent = false;
 	if (!q->running)
 		return;
 	q->stopping = true;

@@ -59,6 +59,20 @@ struct virtio_device_ops {
 	/* Queue Q is about to stop: give back chains that are held without an I/O in flight
 	 * (virtio_queue_push), take no more. Its loop's thread. NULL: the device holds none. */
 	void (*queue_stop)(struct virtio_queue *q);
+
+	/*
+	 * Queues that somebody else runs, the host's kernel say. Queue Q starts: 1 when it was lent
+	 * to one who from now on watches q->kick_fd and the ring, which neither the core nor the
+	 * device's other functions do then; 0 when the loop is to run it; -errno puts the device in
+	 * NEEDS_RESET. NULL: never. Its loop's thread, while the vCPU that holds dev->lock waits.
+	 */
+	int (*queue_lend)(struct virtio_queue *q);
+	/* Takes a lent queue back: when it returns guest memory is not touched any more. Likewise;
+	 * or any thread while the loop does not run. */
+	void (*queue_take_back)(struct virtio_queue *q);
+	/* What the transport's queue_irq_fd gives may have changed. dev->lock held, vCPU thread.
+	 * NULL: of no interest. */
+	void (*queue_irq_changed)(struct virtio_queue *q);
 };
 
 struct virtio_batch;
@@ -74,6 +88,7 @@ struct virtio_queue {
 	struct loop_deferred round_end; /* flushes, interrupts, ends a stop: once a round */
 	bool running;
 	bool stopping;
+	bool lent;		    /* see queue_lend */
 	uint32_t budget;	    /* chains that may still be popped in this round */
 	uint32_t inflight;	    /* popped and not yet pushed */
 	struct virtio_batch *batch; /* the stop that waits for this queue */
@@ -86,6 +101,10 @@ struct virtio_queue {
 struct virtio_transport_ops {
 	void (*interrupt_queue)(struct virtio_device *dev, uint16_t queue_index);
 	void (*interrupt_config)(struct virtio_device *dev);
+	/* An eventfd (borrowed) that interrupts for the queue when written to, until the device is
+	 * told by queue_irq_changed; -1: there is none now, interrupt_queue does it. Under
+	 * dev->lock. NULL: never. */
+	int (*queue_irq_fd)(struct virtio_device *dev, uint16_t queue_index);
 };
 
 struct virtio_device {
@@ -146,6 +165,11 @@ void virtio_queue_unpop(struct virtio_queue *q);
  * loop's round. */
 void virtio_queue_push(struct virtio_queue *q, uint16_t head, uint32_t written);
 
+/* An eventfd that interrupts for a lent queue Q, or -1; see queue_irq_fd. Under dev->lock. */
+int virtio_queue_irq_fd(const struct virtio_queue *q);
+/* Interrupts for a lent queue Q. Any thread. */
+void virtio_queue_interrupt(struct virtio_queue *q);
+
 /* The device cannot go on: NEEDS_RESET, queues take no more requests, config interrupt (2.1.2). Any
  * thread, any lock. */
 void virtio_device_needs_reset(struct virtio_device *dev, const char *why);
@@ -201,6 +225,9 @@ uint32_t virtio_queue_get_addr(struct virtio_queue *q, enum virtio_queue_area ar
 void virtio_queue_set_enabled(struct virtio_queue *q, bool enable);
 /* VIRTIO_F_RING_RESET (2.6.1): stops the queue and forgets what the driver chose. */
 void virtio_queue_reset(struct virtio_queue *q);
+
+/* What queue_irq_fd gives may have changed for any queue. */
+void virtio_queue_irqs_changed(struct virtio_device *dev);
 
 /* Any part outside the config space reads as 0 and drops writes. */
 void virtio_config_read(struct virtio_device *dev, uint64_t offset, void *data, uint32_t len);

@@ -16,6 +16,7 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
+#include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_net_ctrl.h"
 #include "devices/virtio/virtio_net_offload.h"
 #include "devices/virtio/virtio_net_rx.h"
@@ -35,6 +36,7 @@ struct net_pair {
 	uint64_t send_paid; /* bytes that the limit will let, or has let, through; 0: none */
 	struct limit_user receive_limit;
 	struct limit_user send_limit;
+	struct vhost_net vhost; /* with net->vhost, in place of all above but VNET */
 	struct virtio_net_rx rx;
 	struct virtio_net_stats stats; /* loop thread's */
 };
@@ -284,6 +286,39 @@ static void vnet_queue_stop(struct virtio_queue *q)
 	virtio_net_rx_release(&pair->rx, q);
 }
 
+static int vnet_queue_lend(struct virtio_queue *q)
+{
+	struct virtio_net *vnet = to_vnet(q->dev);
+	int ret;
+
+	if (!vnet->net->vhost || q->index >= 2 * vnet->pair_count ||
+	    q->index == control_index(vnet))
+		return 0;
+	ret = vhost_net_start(&vnet->pairs[q->index / 2u].vhost, q->index & 1u, q);
+	return ret < 0 ? ret : 1;
+}
+
+static void vnet_queue_take_back(struct virtio_queue *q)
+{
+	vhost_net_stop(&to_vnet(q->dev)->pairs[q->index / 2u].vhost, q->index & 1u);
+}
+
+static void vnet_queue_irq_changed(struct virtio_queue *q)
+{
+	if (q->lent)
+		vhost_net_irq_changed(&to_vnet(q->dev)->pairs[q->index / 2u].vhost, q->index & 1u);
+}
+
+static int vnet_activate_vhost(struct virtio_net *vnet)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && vnet->net->vhost && i < vnet->pair_count; i++)
+		ret = vhost_net_activate(&vnet->pairs[i].vhost, vnet->dev.mem,
+					 vnet->dev.features_acked);
+	return ret;
+}
+
 static int vnet_activate(struct virtio_device *dev)
 {
 	struct virtio_net *vnet = to_vnet(dev);
@@ -293,7 +328,7 @@ static int vnet_activate(struct virtio_device *dev)
 	/* No queue runs yet: nobody reads this. */
 	for (unsigned i = 0; i < vnet->pair_count; i++)
 		vnet->pairs[i].frame_max = longest_frame(vnet, tun_flags);
-	return ret;
+	return ret < 0 ? ret : vnet_activate_vhost(vnet);
 }
 
 static void vnet_reset(struct virtio_device *dev)
@@ -320,6 +355,9 @@ static const struct virtio_device_ops vnet_ops = {
 	.reset = vnet_reset,
 	.queue_kick = vnet_queue_kick,
 	.queue_stop = vnet_queue_stop,
+	.queue_lend = vnet_queue_lend,
+	.queue_take_back = vnet_queue_take_back,
+	.queue_irq_changed = vnet_queue_irq_changed,
 };
 
 /* ---- life ---- */
@@ -340,6 +378,28 @@ static uint64_t vnet_features(const struct virtio_net *vnet)
 	return features;
 }
 
+/* The core's features too are up to who runs the queues. */
+static void mask_features(struct virtio_net *vnet)
+{
+	int tap_fd;
+
+	if (vnet->net->vhost)
+		vnet->dev.features = vhost_net_mask_features(
+			vnet->net->ops->vhost(vnet->net, 0, &tap_fd), vnet->dev.features);
+}
+
+static int init_path(struct net_pair *pair, unsigned index)
+{
+	struct net *net = pair->vnet->net;
+	int vhost_fd, tap_fd;
+
+	if (!net->vhost)
+		return virtio_net_rx_init(&pair->rx) < 0 ? log_errno(ENOMEM, "virtio-net: allocate")
+							 : 0;
+	vhost_fd = net->ops->vhost(net, index, &tap_fd);
+	return vhost_net_init(&pair->vhost, vhost_fd, tap_fd);
+}
+
 static int vnet_init_pairs(struct virtio_net *vnet, const struct virtio_net_options *options)
 {
 	vnet->pairs = calloc(vnet->pair_count, sizeof(*vnet->pairs));
@@ -347,6 +407,7 @@ static int vnet_init_pairs(struct virtio_net *vnet, const struct virtio_net_opti
 		return log_errno(ENOMEM, "virtio-net: allocate");
 	for (unsigned i = 0; i < vnet->pair_count; i++) {
 		struct loop *loop = options->loops[i % options->loop_count];
+		int ret;
 
 		vnet->pairs[i].vnet = vnet;
 		vnet->pairs[i].receive_ready = true;
@@ -357,8 +418,9 @@ static int vnet_init_pairs(struct virtio_net *vnet, const struct virtio_net_opti
 				send_let_through);
 		receive_queue(vnet, i)->loop = loop;
 		send_queue(vnet, i)->loop = loop;
-		if (virtio_net_rx_init(&vnet->pairs[i].rx) < 0)
-			return log_errno(ENOMEM, "virtio-net: allocate");
+		ret = init_path(&vnet->pairs[i], i);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
@@ -368,7 +430,7 @@ static int vnet_attach(struct virtio_net *vnet, const struct virtio_net_options 
 	vnet->user = (struct net_queue_user){
 		.readable = on_readable, .writable = on_writable, .link = on_link, .opaque = vnet
 	};
-	for (unsigned i = 0; i < vnet->pair_count; i++) {
+	for (unsigned i = 0; i < vnet->pair_count && !vnet->net->vhost; i++) {
 		int ret = vnet->net->ops->attach(
 			vnet->net, i, options->loops[i % options->loop_count], &vnet->user);
 
@@ -403,6 +465,7 @@ int virtio_net_create(struct virtio_net **out, const struct guest_mem *mem,
 	ret = virtio_device_init(&vnet->dev, &vnet_ops, mem, options->loops[0], vnet_features(vnet),
 				 (uint16_t)(2 * vnet->pair_count + 1), QUEUE_SIZE);
 	if (ret == 0) {
+		mask_features(vnet);
 		vnet_init_config(vnet, options);
 		ret = vnet_init_pairs(vnet, options);
 	}
@@ -423,8 +486,10 @@ void virtio_net_destroy(struct virtio_net *vnet)
 	virtio_device_fini(&vnet->dev);
 	for (unsigned i = 0; i < vnet->attached_count; i++)
 		vnet->net->ops->detach(vnet->net, i);
-	for (unsigned i = 0; vnet->pairs && i < vnet->pair_count; i++)
+	for (unsigned i = 0; vnet->pairs && i < vnet->pair_count; i++) {
 		virtio_net_rx_fini(&vnet->pairs[i].rx);
+		vhost_net_fini(&vnet->pairs[i].vhost);
+	}
 	free(vnet->pairs);
 	free(vnet);
 }

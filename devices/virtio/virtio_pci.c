@@ -91,9 +91,17 @@ static void interrupt_config(struct virtio_device *dev)
 	interrupt(vp, &vp->config_vector, ISR_CONFIG);
 }
 
+static int queue_irq_fd(struct virtio_device *dev, uint16_t queue_index)
+{
+	const struct virtio_pci *vp = dev->transport_priv;
+
+	return msix_vector_fd(&vp->msix, vp->queue_vector[queue_index]);
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.interrupt_queue = interrupt_queue,
 	.interrupt_config = interrupt_config,
+	.queue_irq_fd = queue_irq_fd,
 };
 
 /* What a driver writes as a vector is kept if there is such a vector (4.1.5.1.2). */
@@ -196,6 +204,7 @@ static void queue_field_write(struct virtio_pci *vp, uint64_t offset, uint32_t v
 	case VIRTIO_PCI_COMMON_Q_MSIX:
 		__atomic_store_n(&vp->queue_vector[q->index], vector_accept(vp, value),
 				 __ATOMIC_RELAXED);
+		virtio_queue_irqs_changed(vp->dev);
 		break;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		if (value == 1)
@@ -331,6 +340,7 @@ static void virtio_pci_write(struct pci_function *fn, unsigned index, uint64_t o
 		msix_table_write(&vp->msix, dword, (uint32_t)value);
 		if (width == 8)
 			msix_table_write(&vp->msix, dword + 1, (uint32_t)(value >> 32));
+		virtio_queue_irqs_changed(vp->dev);
 	} else if (offset >= NOTIFY_OFFSET) {
 		notify_write(vp, offset - NOTIFY_OFFSET);
 	} else if (offset >= DEVICE_OFFSET) {
@@ -383,9 +393,11 @@ static void virtio_pci_config_written(struct pci_function *fn, unsigned offset, 
 {
 	struct virtio_pci *vp = from_function(fn);
 
-	if (offset < vp->msix_cap + PCI_CAP_MSIX_SIZEOF && offset + len > vp->msix_cap)
+	if (offset < vp->msix_cap + PCI_CAP_MSIX_SIZEOF && offset + len > vp->msix_cap) {
 		msix_control_written(&vp->msix,
 				     pci_config_get16(fn, vp->msix_cap + PCI_MSIX_FLAGS));
+		virtio_queue_irqs_changed(vp->dev);
+	}
 	if (offset >= vp->window_cap && offset < vp->window_cap + sizeof(struct virtio_pci_cfg_cap))
 		window_written(vp, offset);
 }

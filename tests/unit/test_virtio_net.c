@@ -65,7 +65,10 @@ static void count_config_interrupt(struct virtio_device *dev)
 	the_env->config_interrupts++;
 }
 
-static const struct virtio_transport_ops transport = { count_interrupt, count_config_interrupt };
+static const struct virtio_transport_ops transport = {
+	.interrupt_queue = count_interrupt,
+	.interrupt_config = count_config_interrupt,
+};
 
 /* ---- the back end ---- */
 

@@ -33,7 +33,10 @@ static void no_config_interrupt(struct virtio_device *dev)
 	(void)dev;
 }
 
-static const struct virtio_transport_ops transport = { no_interrupt, no_config_interrupt };
+static const struct virtio_transport_ops transport = {
+	.interrupt_queue = no_interrupt,
+	.interrupt_config = no_config_interrupt,
+};
 
 static int setup(void **state)
 {

@@ -104,7 +104,10 @@ static void ignore_config(struct virtio_device *dev)
 	(void)dev;
 }
 
-static const struct virtio_transport_ops transport = { count_interrupt, ignore_config };
+static const struct virtio_transport_ops transport = {
+	.interrupt_queue = count_interrupt,
+	.interrupt_config = ignore_config,
+};
 
 static void *run_loop(void *arg)
 {
