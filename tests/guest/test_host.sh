@@ -106,6 +106,7 @@ as_root()
 private()
 {
 	as_root
+	# shellcheck disable=SC2163 # the function that $1 names
 	export -f machine image expect said refused goes_on "$1"
 	export vmm guest work
 	unshare -m --propagation private bash -c 'set -e; "$@"' private "$@"
@@ -316,7 +317,7 @@ hang_up()
 		! grep -q ready "$work/out" 2>/dev/null || break
 		sleep 0.05
 	done
-	kill -KILL $pid
+	kill -KILL "$pid"
 	exec 9>&-
 	pid=$(cat "$work/pid")
 	for ((i = 0; i < 80; i++)); do
