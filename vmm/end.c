@@ -21,7 +21,7 @@ void end_fini(struct end *end)
 void end_clear(struct end *end)
 {
 	pthread_mutex_lock(&end->lock);
-	end->kind = END_NONE;
+	__atomic_store_n(&end->kind, END_NONE, __ATOMIC_RELEASE);
 	end->status = 0;
 	end->cpu = 0;
 	end->detail[0] = '\0';
@@ -36,7 +36,7 @@ static bool end_say_all(struct end *end, enum end_kind kind, int status, unsigne
 	pthread_mutex_lock(&end->lock);
 	counts = end->kind == END_NONE || (end->kind == END_RESET && kind == END_PANIC);
 	if (counts) {
-		end->kind = kind;
+		__atomic_store_n(&end->kind, kind, __ATOMIC_RELEASE);
 		end->status = status;
 		end->cpu = cpu;
 		snprintf(end->detail, sizeof(end->detail), "%s", detail);
@@ -65,4 +65,9 @@ enum end_kind end_kind(struct end *end)
 	kind = end->kind;
 	pthread_mutex_unlock(&end->lock);
 	return kind;
+}
+
+bool end_said(const struct end *end)
+{
+	return __atomic_load_n(&end->kind, __ATOMIC_ACQUIRE) != END_NONE;
 }

@@ -52,5 +52,7 @@ bool end_say(struct end *end, enum end_kind kind, int status);
 bool end_say_detail(struct end *end, enum end_kind kind, unsigned cpu, const char *detail);
 /* What was said so far. Any thread. */
 enum end_kind end_kind(struct end *end);
+/* Whether anything was said so far; cheap. Any thread. */
+bool end_said(const struct end *end);
 
 #endif

@@ -149,9 +149,11 @@ static bool vcpu_handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/* Also once the machine's end is said: a guest that switched itself off would spin until the main
+ * thread takes notice. */
 static bool vcpu_stopping(const struct vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE) || end_said(vcpu->end);
 }
 
 static void *vcpu_thread(void *opaque)
