@@ -68,12 +68,6 @@ static int check_groups(const struct config *config)
 	for (unsigned i = 1; i < config->net_count; i++)
 		for (unsigned j = 0; ret == 0 && j < i; j++)
 			ret = check_group(&config->nets[j].limit, &config->nets[i].limit, "--net");
-	for (unsigned i = 0; ret == 0 && i < config->net_count; i++) {
-		if (config->nets[i].vhost) {
-			log_err("--net: vhost is not built yet: leave it out");
-			ret = -EINVAL;
-		}
-	}
 	return ret;
 }
 

@@ -353,6 +353,7 @@ kill_passt()
 {
 	local child
 
+	# shellcheck disable=SC2013 # words
 	for child in $(cat /proc/"$1"/task/*/children); do
 		[[ $(cat "/proc/$child/comm") != passt* ]] || kill -KILL "$child"
 	done
