@@ -1,9 +1,10 @@
 #!/bin/bash
-# timeout: 400
+# timeout: 900
 # Bare guests (tests/guest/cases) in our monitor: how machines end, the devices as honest drivers see
 # them, and what lying drivers can do, on both transports and with both I/O engines. A guest prints
 # a line a case; its lines are passed on with the machine's kind before them. VMM and VMM_ASAN name the
 # programs; TESTS=PATTERN picks machines by name.
+# shellcheck disable=SC2317,SC2163 # functions are run by name, and exported
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -12,6 +13,7 @@ arch=$(uname -m)
 vmm=${VMM:-build/$arch/vmm}
 vmm_asan=${VMM_ASAN:-build/$arch-asan/vmm}
 guests=${GUESTS:-build/$arch/guest}
+exec= # "exec" where the monitor takes the shell's place
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$cases_log"' EXIT
 
@@ -28,7 +30,7 @@ guest()
 
 	shift 2
 	[[ $* == *--net* ]] || set -- --net none "$@"
-	"$vmm" run --kernel "$guests/$case" --cmdline "$words" --memory 64M --timeout 20 "$@"
+	$exec "$vmm" run --kernel "$guests/$case" --cmdline "$words" --memory 64M --timeout 20 "$@"
 }
 
 # ---- how machines end ----
@@ -46,7 +48,7 @@ every_status()
 	local status
 
 	for status in 0 1 7 119; do
-		guest_ends $status "status=$status"
+		guest_ends "$status" "status=$status"
 	done
 }
 
@@ -69,8 +71,8 @@ internal_error()
 	local status=0
 
 	guest end how=internal --console serial || status=$?
-	[ $status != 110 ] || skip_case "this /dev/kvm runs every instruction"
-	[ $status = 122 ]
+	[ "$status" != 110 ] || skip_case "this /dev/kvm runs every instruction"
+	[ "$status" = 122 ]
 }
 
 serial_prints()
@@ -114,7 +116,7 @@ hvc0_resizes()
 {
 	command -v script >/dev/null || skip_case "there is no script(1)"
 	export -f guest
-	export vmm guests work
+	export vmm guests work exec
 	cat >"$work/resize.sh" <<-'END'
 		stty cols 80 rows 24
 		(
@@ -180,7 +182,8 @@ rng_honest()
 in_net()
 {
 	export -f guest "$1"
-	export vmm guests work
+	export vmm vmm_asan guests work exec ASAN_OPTIONS=quarantine_size_mb=1
+	export -f resident
 	unshare -n bash -c '
 		ip tuntap add dev tap0 mode tap && ip addr add 10.9.0.1/24 dev tap0 &&
 			ip link set tap0 up || exit 70
@@ -190,6 +193,52 @@ in_net()
 net_honest()
 {
 	guest net acpi=off --console serial --net tap=tap0 "$@"
+}
+
+# ---- guests that lie ----
+
+# Kibibytes of memory that process $1 holds.
+resident()
+{
+	sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"
+}
+
+# The monitor with sanitizers. Where the guest says "measure" its memory is read, and it may grow by 12 MiB
+# (what requests are kept in is used when first needed) from the first time to the last.
+hostile()
+{
+	local status=0 first='' last='' line pid
+
+	truncate -s 16M "$work/victim.img" "$work/healthy.img"
+	rm -f "$work/in" "$work/from"
+	mkfifo "$work/in" "$work/from"
+	exec 8<>"$work/in"
+	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 120 \
+		--disk "$work/victim.img,id=victim,queues=2" --disk "$work/healthy.img" \
+		--net tap=tap0 "${@:2}" <"$work/in" >"$work/from" 8>&- &
+	pid=$!
+	while IFS= read -r line; do
+		echo "$line"
+		case $line in
+		measure*)
+			last=$(resident "$pid")
+			first=${first:-$last}
+			echo >&8
+			;;
+		esac
+	done <"$work/from"
+	wait "$pid" || status=$?
+	echo "# memory: $first KiB before, $last KiB after"
+	[ $((last - first)) -le 12288 ] || echo "FAIL hostile: memory grew from $first to $last KiB"
+	return "$status"
+}
+
+# The console's guest tells at the end, through the console; somebody types all the time.
+hostile_console()
+{
+	truncate -s 16M "$work/healthy.img"
+	yes | vmm=$vmm_asan guest hostile 'acpi=off console' --cpus 2 --timeout 120 \
+		--disk "$work/healthy.img" "$@"
 }
 
 guest_nothing()
@@ -233,6 +282,22 @@ for transport in pci mmio; do
 			machine "$kind" in_net net_honest "$@"
 		fi
 		machine "$kind, 2 threads" blk_honest "$@" --io-threads 2
+	done
+done
+
+# The same lies on both transports and engines; many notifications in one of them.
+for transport in pci mmio; do
+	for engine in io_uring epoll; do
+		kind="$transport $engine"
+		set -- --transport $transport --io-engine $engine
+		notifications=
+		[ "$kind" != "pci io_uring" ] || notifications=notifications=50000
+		if [ -n "$without_net" ]; then
+			echo "skip $kind: hostile: $without_net"
+		else
+			machine "$kind" in_net hostile "$notifications" "$@"
+		fi
+		machine "$kind" hostile_console "$@"
 	done
 done
 

@@ -1,0 +1,69 @@
+/*
+ * Attacks on virtio devices, and what must hold after each.
+ */
+#ifndef TESTS_GUEST_LIB_HOSTILE_H
+#define TESTS_GUEST_LIB_HOSTILE_H
+
+#include "tests/guest/lib/virtio.h"
+
+#define HOSTILE_QUEUES_MAX  3
+#define HOSTILE_SCRATCH_LEN (1u << 20)
+#define HOSTILE_RINGS	    (1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX)
+
+/* One queue of one device. */
+struct target {
+	const char *name;
+	uint16_t device_id;
+	uint16_t queue;
+	bool eager; /* the device looks at the queue as soon as it is notified */
+	uint64_t features;
+	/* From reset: an honest driver's work. False: it does not work. */
+	bool (*honest)(void);
+	/* Makes the device look at a queue that is not eager; NULL: it is left at that. */
+	void (*poke)(struct target *target);
+	/* Set while it is attacked. */
+	struct virtio_dev dev;
+	struct vq vq[HOSTILE_QUEUES_MAX];
+	unsigned queue_count;
+};
+
+struct attack {
+	const char *name;
+	bool breaks;	 /* an eager device must ask for a reset */
+	bool before_ok;	 /* runs before DRIVER_OK */
+	bool plain_only; /* without indirect descriptors and event index */
+	void (*run)(struct vq *vq);
+};
+
+extern struct target hostile_targets[];
+extern const unsigned hostile_target_count;
+extern const struct attack hostile_ring_attacks[], hostile_setup_attacks[];
+extern const unsigned hostile_ring_attack_count, hostile_setup_attack_count;
+
+/* Memory that devices may do with as they like. */
+extern uint8_t *hostile_scratch;
+
+/* Starts the second disk; tells the host to take its measure of the monitor, and again at the end.
+ */
+void hostile_begin(void);
+void hostile_end(void);
+
+/* From reset to DRIVER_OK (unless BEFORE_OK) with all queues of the target's device. */
+bool hostile_open(struct target *target, uint64_t features, bool before_ok);
+/* Resets, lets the honest drivers work, says how it went. ALREADY_BAD fails it anyway. */
+void hostile_verdict(struct target *target, const char *attack, bool already_bad);
+/* Waits a moment for the device to react. True when it asks for a reset. */
+bool hostile_settle(struct target *target);
+/* The first target with this device. */
+struct target *hostile_target_of(uint16_t device_id);
+uint64_t hostile_random_number(void);
+
+void hostile_attack(struct target *target, const struct attack *attack);
+/* Rings filled with whatever comes. */
+void hostile_random(struct target *target);
+void hostile_notifications(struct target *target);
+void hostile_requests(uint16_t device_id);
+void hostile_registers(uint16_t device_id);
+void hostile_races(uint16_t device_id);
+
+#endif
