@@ -186,13 +186,19 @@ static int uring_event_add(struct loop *loop, uint32_t slot)
 	return 0;
 }
 
+/* A loop that rests belongs to the thread that ran it last; on another one it gets a new ring. */
+static bool may_use_ring(const struct loop_uring *ur)
+{
+	return ur->loop.running || (ur->started && ur->issuer == gettid());
+}
+
 static void uring_event_del(struct loop *loop, uint32_t slot)
 {
 	struct loop_uring *ur = to_uring(loop);
 	struct io_uring_sqe *sqe;
 
-	/* When it does not run this is another thread, and nothing arrives any more. */
-	if (loop->slots[slot].arm_queued || !loop->running)
+	/* A poll that stays in the ring keeps its file open. */
+	if (loop->slots[slot].arm_queued || !may_use_ring(ur))
 		return;
 	sqe = get_sqe(ur);
 	if (!sqe)

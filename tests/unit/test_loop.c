@@ -299,6 +299,27 @@ static void an_arrival_for_a_deleted_event_does_not_reach_the_slots_next_owner(v
 	close(r.heir_fd);
 }
 
+/* A machine that resets deletes its queues' events while the loop rests: each would hold a file. */
+static void an_event_deleted_while_the_loop_rests_lets_its_file_go(void **state)
+{
+	struct fixture *f = *state;
+	struct stopper s = { 0 };
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	s.event = (struct loop_event){ .fn = event_counts, .fd = fds[0], .events = EPOLLIN };
+	assert_int_equal(loop_event_add(f->loop, &s.event), 0);
+	stop_in(f->loop, &s, MS);
+	assert_int_equal(loop_run(f->loop), 0);
+	loop_event_del(f->loop, &s.event);
+	close(fds[0]);
+	stop_in(f->loop, &s, 10 * MS);
+	assert_int_equal(loop_run(f->loop), 0);
+	assert_int_equal(send(fds[1], "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	close(fds[1]);
+}
+
 static void a_plain_file_is_ready_once(void **state)
 {
 	struct fixture *f = *state;
@@ -838,6 +859,7 @@ static int run_on(enum loop_engine which, const char *name)
 		LOOP_TEST(a_closed_peer_is_told),
 		LOOP_TEST(a_deleted_event_is_not_called),
 		LOOP_TEST(an_arrival_for_a_deleted_event_does_not_reach_the_slots_next_owner),
+		LOOP_TEST(an_event_deleted_while_the_loop_rests_lets_its_file_go),
 		LOOP_TEST(a_plain_file_is_ready_once),
 		LOOP_TEST(many_events_grow_the_table),
 		LOOP_TEST(deferred_work_may_defer_again_in_the_same_round),
