@@ -413,6 +413,7 @@ int run_machine(const struct config *config, struct timeline *timeline)
 		}
 		if (ret == 0)
 			log_debug("the guest asked for a reset");
+		timeline_init(timeline); /* of the next start */
 	}
 	run_close(&run);
 	return status;

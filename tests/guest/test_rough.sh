@@ -44,6 +44,64 @@ busy()
 	wait "$pid"
 }
 
+# ---- resets ----
+
+# started COUNT: the guest has started as often.
+started()
+{
+	local tries
+
+	for ((tries = 0; tries < 200; tries++)); do
+		! grep -q "start $1" "$work/out" || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+# What a process has open, by kind, and the numbers of its threads and mappings.
+holdings()
+{
+	readlink "/proc/$1/fd/"* | sed 's/[0-9]\+//g' | sort | uniq -c
+	find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l
+	grep -c . "/proc/$1/maps"
+}
+
+# resets OPTION...: after 30 resets the process holds what it held after one.
+resets()
+{
+	local pid status=0
+
+	for count in 1 30; do
+		rm -f "$work/disk.img"
+		truncate -s 1M "$work/disk.img"
+		: >"$work/out"
+		"$vmm" run --kernel "$guests/end" --cmdline "acpi=off how=reset resets=$count stay" \
+			--memory 64M --console serial --timeout 30 --disk "$work/disk.img" "$@" \
+			>"$work/out" &
+		pid=$!
+		started $((count + 1))
+		sleep 0.2
+		holdings "$pid" >"$work/held.$count"
+		kill -TERM "$pid"
+		sleep 0.2
+		kill -TERM "$pid"
+		wait "$pid" || status=$?
+		[ "$status" = 143 ]
+	done
+	diff "$work/held.1" "$work/held.30"
+}
+
+# With -v each start has a table of its own, with times from its reset on.
+reset_tables()
+{
+	truncate -s 1M "$work/tables.img"
+	expect 42 "$vmm" run --kernel "$guests/end" --cmdline "acpi=off how=reset resets=4" --net none \
+		--memory 64M --console serial --timeout 30 --disk "$work/tables.img" -v 2>"$work/log"
+	[ "$(grep -c 'step .*took ms' "$work/log")" = 5 ]
+	[ "$(grep -c 'configuration ' "$work/log")" = 1 ]
+	[ "$(grep -c 'first KVM_RUN ' "$work/log")" = 5 ]
+}
+
 # ---- pipes for files ----
 
 # A pipe that nobody writes must not make a machine that no signal ends.
@@ -70,6 +128,15 @@ check "SIGINT ignored by the parent stays ignored" expect 124 busy 3 INT INT INT
 check "SIGTERM counts though the parent ignores others" expect 143 busy 7 "INT HUP" TERM TERM
 check "SIGTERM twice: status 143" expect 143 busy 7 "" TERM TERM
 check "SIGHUP: status 129 when the guest goes on" expect 129 busy 10 "" HUP
+for engine in io_uring epoll; do
+	check "$engine: 30 resets leave nothing behind" resets --net none --io-engine $engine
+	check "$engine: 30 resets with mmio and threads leave nothing behind" resets --net none \
+		--io-engine $engine --transport mmio --io-threads 2
+done
+if [ -n "$(type -P passt)" ] && [ -n "$(ip route show default)" ]; then
+	check "30 resets with passt leave nothing behind" resets --net user
+fi
+check "each reset has a table of times" reset_tables
 check "a kernel or initrd that is a pipe is refused at once" pipe_kernel
 check "counts into a pipe that nobody reads are refused at once" pipe_stats
 

@@ -39,9 +39,19 @@ static int end_sleep(void)
 	return STATUS_SURVIVED;
 }
 
-/* Counts on the disk how often it has started. */
+static volatile bool released; /* never */
+
+static int end_never(void)
+{
+	while (!released)
+		cpu_relax();
+	return STATUS_SURVIVED;
+}
+
+/* Counts on the disk how often it has started; with the word "stay" the last one stays. */
 static int end_reset(void)
 {
+	uint64_t resets = guest_cmdline_number("resets=", RESETS);
 	static uint8_t sector[512];
 	static struct blk blk;
 
@@ -49,8 +59,8 @@ static int end_reset(void)
 	    blk_do(&blk, 0, VIRTIO_BLK_T_IN, 0, sector, sizeof(sector)) != VIRTIO_BLK_S_OK)
 		guest_die("no disk to count on");
 	print("start %u\n", sector[0] + 1u);
-	if (sector[0] == RESETS)
-		return STATUS_RESET_DONE;
+	if (sector[0] == resets)
+		return guest_cmdline_has("stay") ? end_never() : STATUS_RESET_DONE;
 	sector[0]++;
 	if (blk_do(&blk, 0, VIRTIO_BLK_T_OUT, 0, sector, sizeof(sector)) != VIRTIO_BLK_S_OK)
 		guest_die("cannot count");
@@ -93,15 +103,6 @@ static uint64_t unknown0(uint64_t arg)
 static int end_internal(void)
 {
 	print("popcnt at CPL 0 gives %lu\n", cpu_call(unknown0, 3));
-	return STATUS_SURVIVED;
-}
-
-static volatile bool released; /* never */
-
-static int end_never(void)
-{
-	while (!released)
-		cpu_relax();
 	return STATUS_SURVIVED;
 }
 
