@@ -81,7 +81,8 @@ during()
 		sleep 0.05
 	done
 	"$action" "$pid" || status=1
-	echo >&9
+	# It may have ended by itself.
+	(trap '' PIPE; echo >&9) 2>/dev/null || true
 	wait "$pid" || status=$?
 	exec 9>&-
 	cat "$work/out" "$work/err"
