@@ -292,6 +292,7 @@ for transport in pci mmio; do
 		set -- --transport $transport --io-engine $engine
 		notifications=
 		[ "$kind" != "pci io_uring" ] || notifications=notifications=50000
+		case $kind in "pci epoll" | "mmio io_uring") set -- "$@" --io-threads 2 ;; esac
 		if [ -n "$without_net" ]; then
 			echo "skip $kind: hostile: $without_net"
 		else

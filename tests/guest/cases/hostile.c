@@ -5,7 +5,7 @@
  * console attacks the console, where results can only be told at the end.
  *
  * The attacks on rings are the same for each queue of each device (targets); those that know a
- * device's requests are in hostile_requests.c. One name, one attack.
+ * device's requests, or PCI, follow. One name, one attack.
  */
 #include "tests/guest/lib/hostile.h"
 
@@ -44,8 +44,10 @@ int guest_main(void)
 		for_each_target(kinds[i]);
 		hostile_requests(kinds[i]);
 		hostile_registers(kinds[i]);
+		hostile_pci(kinds[i]);
 		hostile_races(kinds[i]);
 	}
+	hostile_ports();
 	hostile_end();
 	return check_failures;
 }

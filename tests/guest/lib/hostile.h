@@ -65,5 +65,8 @@ void hostile_notifications(struct target *target);
 void hostile_requests(uint16_t device_id);
 void hostile_registers(uint16_t device_id);
 void hostile_races(uint16_t device_id);
+/* Where the transport is PCI. */
+void hostile_pci(uint16_t device_id);
+void hostile_ports(void);
 
 #endif
