@@ -13,6 +13,10 @@
 static const struct machine_words {
 	const char *machine;
 	const char *earlycon; /* the serial port, until hvc0 is up */
+	/* The same as a console that processes can open: an init whose kernel has no console yet,
+	 * since hvc0's driver is a module in its initrd, starts without any descriptor, and
+	 * Debian's then finds no disk. Not beside earlycon, which would show each line twice. */
+	const char *early_tty;
 	/* Spare probing for hardware that is not there, about 110 of the 280 exits of a quiet boot
 	 * of Debian's 6.12 kernel. The ACPI tables say already that there is no 8042 to drive. */
 	const char *pci_speed;
@@ -22,9 +26,9 @@ static const struct machine_words {
 	 * faults. */
 	const char *one_cpu_speed;
 } machine_words[] = {
-	{ "x86_64", "earlycon=uart8250,io,0x3f8", "8250.nr_uarts=1 pci=noearly",
+	{ "x86_64", "earlycon=uart8250,io,0x3f8", "console=ttyS0", "8250.nr_uarts=1 pci=noearly",
 	  "8250.nr_uarts=1 pci=off", "noreplace-smp" },
-	{ "aarch64", "earlycon", NULL, NULL, NULL },
+	{ "aarch64", "earlycon", NULL, NULL, NULL, NULL },
 };
 
 static const struct machine_words *words_for_host(void)
@@ -69,16 +73,23 @@ static void put_ip(FILE *out, const struct config_net *net, unsigned index, cons
 		net->gateway ? net->gateway : "", mask, name, index);
 }
 
+static void put_console(FILE *out, const struct config *config, const struct machine_words *words)
+{
+	if (config->console != CONFIG_CONSOLE_VIRTIO) {
+		put(out, "console=", "ttyS0");
+		return;
+	}
+	if (words)
+		put(out, "",
+		    config->initrd && words->early_tty ? words->early_tty : words->earlycon);
+	put(out, "console=", "hvc0");
+}
+
 static void put_derived(FILE *out, const struct config *config)
 {
 	const struct machine_words *words = words_for_host();
 
-	if (config->console == CONFIG_CONSOLE_VIRTIO) {
-		put(out, "", words ? words->earlycon : NULL);
-		put(out, "console=", "hvc0");
-	} else {
-		put(out, "console=", "ttyS0");
-	}
+	put_console(out, config, words);
 	put(out, "root=", config->root);
 	if (config->root)
 		put(out, "", config->disks[0].read_only ? "ro" : "rw");

@@ -454,6 +454,21 @@ static void the_boards_words_stand_before_the_users(void **state)
 	config_fini(&config);
 }
 
+static void an_initrd_gets_a_console_before_hvc0(void **state)
+{
+	struct config config;
+
+	(void)state;
+	assert_int_equal(parse(&config, "--net=none", "--initrd=disk.img", NULL), 0);
+	assert_int_equal(config_finish(&config), 0);
+	assert_non_null(strstr(config.cmdline_full, "console=hvc0"));
+#ifdef __x86_64__
+	assert_non_null(strstr(config.cmdline_full, "console=ttyS0 console=hvc0"));
+	assert_null(strstr(config.cmdline_full, "earlycon"));
+#endif
+	config_fini(&config);
+}
+
 static void macs_follow_from_name_and_place(void **state)
 {
 	struct config a;
@@ -508,6 +523,7 @@ int main(void)
 		cmocka_unit_test(the_command_line_replaces_what_a_file_says),
 		cmocka_unit_test(a_kernel_is_found_and_the_root_derived),
 		cmocka_unit_test(the_boards_words_stand_before_the_users),
+		cmocka_unit_test(an_initrd_gets_a_console_before_hvc0),
 		cmocka_unit_test(macs_follow_from_name_and_place),
 		cmocka_unit_test(conflicts_are_refused),
 	};
