@@ -169,7 +169,7 @@ static uint64_t cost_of_100(unsigned count)
 	const unsigned total = 4000;
 	uint64_t before, used;
 
-	f->again = true;
+	__atomic_store_n(&f->again, true, __ATOMIC_SEQ_CST);
 	before = syscalls(f);
 	for (unsigned i = 0; i < total; i++) {
 		uint64_t next = loop_now_ns() + 10000;
