@@ -116,8 +116,30 @@ static bool run_must_ignore(int signal)
 	       old.sa_handler == SIG_IGN;
 }
 
+/*
+ * The kernel and the initrd are mapped from their files. When one is cut short, whoever looks at
+ * what is missing gets this signal, be it a device or the loop; the guest could not go on either.
+ */
+static void run_on_lost_memory(int number, siginfo_t *info, void *context)
+{
+	static const char text[] =
+		"vmm: memory of the guest is gone: was the file of its kernel or initrd "
+		"overwritten? write such files anew and rename them\r\n";
+
+	(void)context;
+	if (info->si_code != BUS_ADRERR) {
+		signal(number, SIG_DFL); /* and again, to the end */
+		return;
+	}
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0) {
+		/* Nobody to tell. */
+	}
+	_exit(EXIT_STATUS_HOST);
+}
+
 static int run_open_signals(struct run *run)
 {
+	struct sigaction lost = { .sa_sigaction = run_on_lost_memory, .sa_flags = SA_SIGINFO };
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -129,6 +151,7 @@ static int run_open_signals(struct run *run)
 	signal(SIGPIPE, SIG_IGN);
 	/* A write beyond the limit of a file's size fails, like one to a full disk. */
 	signal(SIGXFSZ, SIG_IGN);
+	sigaction(SIGBUS, &lost, NULL);
 	run->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signal_fd < 0)
 		return log_errno(errno, "signalfd");

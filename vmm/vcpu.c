@@ -156,6 +156,21 @@ static bool vcpu_stopping(const struct vcpu *vcpu)
 	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE) || end_said(vcpu->end);
 }
 
+static void vcpu_run_failed(struct vcpu *vcpu, int err)
+{
+	if (err == EFAULT) {
+		log_err("vCPU %u: memory of the guest is gone: was the file of its kernel or "
+			"initrd "
+			"overwritten? write such files anew and rename them",
+			vcpu->index);
+		/* Nothing to dump: looking at that memory would end us. */
+		end_say(vcpu->end, END_HOST, 0);
+		return;
+	}
+	log_errno(err, "run vCPU %u (KVM_RUN)", vcpu->index);
+	vcpu_failed(vcpu);
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -168,8 +183,7 @@ static void *vcpu_thread(void *opaque)
 				vcpu->stats.interrupted++;
 				continue;
 			}
-			log_errno(errno, "run vCPU %u (KVM_RUN)", vcpu->index);
-			vcpu_failed(vcpu);
+			vcpu_run_failed(vcpu, errno);
 			break;
 		}
 		vcpu->stats.exits++;

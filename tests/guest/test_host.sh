@@ -86,7 +86,7 @@ during()
 	wait "$pid" || status=$?
 	exec 9>&-
 	cat "$work/out" "$work/err"
-	[ "$status" = 7 ]
+	[ "$status" = "${ends_with:-7}" ]
 }
 
 has()
@@ -261,6 +261,22 @@ cut_disk()
 	said 8 'a request failed: Input/output error|'
 }
 
+cut_kernel_file()
+{
+	truncate -s 300K "$work/kernel"
+}
+
+# The request's own memory is gone: it fails; what a device has to look at itself: no machine any more.
+cut_kernel()
+{
+	image
+	cp "$guest" "$work/kernel"
+	guest=$work/kernel
+	ends_with=125 during cut_kernel_file machine do=cut --disk "$work/disk.img" --io-engine "$1"
+	has 'write 1'
+	said 2 'vmm: memory of the guest is gone: was the file of its kernel or initrd overwritten'
+}
+
 resized_disk()
 {
 	image
@@ -393,6 +409,7 @@ for engine in io_uring epoll; do
 	check "$engine, direct: a limit of file size fails requests, too" long_file $engine ,direct
 	check "$engine: a disk cut underneath fails requests behind its end" cut_disk $engine
 	check "$engine, direct: a disk cut underneath fails requests, too" cut_disk $engine ,direct
+	check "$engine: a kernel's file cut underneath is named" cut_kernel $engine
 	check "$engine: a disk that grows is larger for the guest" resized_disk $engine grow 16384
 	check "$engine: a disk that shrinks is smaller for the guest" resized_disk $engine cut 2048
 	check "$engine: a tap that goes away takes the link down, and the machine goes on" no_tap $engine
