@@ -9,6 +9,13 @@
 /* A file that answers "again" for ever is broken, not slow. */
 #define RETRIES_MAX 64
 
+/*
+ * One operation moves this much at most, and only short transfers are done on the spot: a guest can
+ * name gigabytes in one request, and whatever else the loop has to do would wait for the copying.
+ */
+#define PART_LEN_MAX (4u << 20)
+#define SPOT_LEN_MAX (1u << 20)
+
 void file_io_advance(struct iovec **iov, unsigned *iov_count, uint64_t count)
 {
 	while (*iov_count > 0 && count >= (*iov)->iov_len) {
@@ -23,10 +30,10 @@ void file_io_advance(struct iovec **iov, unsigned *iov_count, uint64_t count)
 	}
 }
 
-/* Number of entries that hold LEN bytes; hides what the last of them has beyond. */
+/* Number of entries that hold the next part; hides what the last of them has beyond. */
 static unsigned cut(struct file_io *io)
 {
-	uint64_t left = io->len;
+	uint64_t left = io->len < PART_LEN_MAX ? io->len : PART_LEN_MAX;
 	unsigned i = 0;
 
 	while (i + 1 < io->iov_count && io->iov[i].iov_len < left)
@@ -51,8 +58,8 @@ static int issue(struct file_io *io)
 	int ret;
 
 	io->op.done = transfer_done;
-	io->op.immediate = io->immediate;
-	io->op.cached = io->cached;
+	io->op.immediate = io->immediate && io->len <= SPOT_LEN_MAX;
+	io->op.cached = io->cached && io->len <= SPOT_LEN_MAX;
 	if (io->write)
 		ret = loop_writev(io->loop, &io->op, io->fd, io->iov, count, io->offset);
 	else

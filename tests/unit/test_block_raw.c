@@ -189,6 +189,35 @@ static void scattered_writes_are_read_back_scattered(void **state)
 	assert_int_equal(simple(f, BLOCK_FLUSH, 0, 0, false), 0);
 }
 
+/* One that names gigabytes of a file in memory must not keep signals and time limits waiting. */
+static void a_long_request_lets_the_loop_turn(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/dev/shm/test-block-raw-XXXXXX";
+	struct iovec iov[64];
+	struct request r = { .req = { .op = BLOCK_READ, .iov = iov, .iov_count = 64 } };
+	struct loop_stats before, after;
+	struct block *block;
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 64 * IMAGE_LEN), 0);
+	close(fd);
+	block = open_block(path, false, false);
+	unlink(path);
+	r.req.len = 64 * IMAGE_LEN;
+	for (unsigned i = 0; i < 64; i++)
+		iov[i] = (struct iovec){ f->buffer, IMAGE_LEN };
+	block_attach(block, f->loop);
+	loop_get_stats(f->loop, &before);
+	assert_int_equal(run_request(f->loop, block, &r), 0);
+	loop_get_stats(f->loop, &after);
+	assert_in_range(after.rounds - before.rounds, 15, 1000);
+	assert_int_equal(f->buffer[0], 0);
+	block_detach(block, f->loop);
+	block_destroy(block);
+}
+
 static void a_disk_cut_short_underneath_gives_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -427,6 +456,7 @@ static int run_on(enum loop_engine which, const char *where, const char *name)
 	const struct CMUnitTest tests[] = {
 		RAW_TEST(the_size_is_the_files),
 		RAW_TEST(scattered_writes_are_read_back_scattered),
+		RAW_TEST(a_long_request_lets_the_loop_turn),
 		RAW_TEST(a_disk_cut_short_underneath_gives_an_error),
 		RAW_TEST(a_full_host_is_an_error_and_not_the_end),
 		RAW_TEST(a_write_that_gets_only_half_way_is_resumed),
