@@ -34,9 +34,11 @@ struct machine;
 int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
 		      const struct machine_events *events) MUST_CHECK;
 void machine_host_close(struct machine_host *host);
+/* Writes out what the console holds and ends raw mode, for the last messages. Main thread. */
+void machine_host_restore_terminal(struct machine_host *host);
 /*
  * The console's last lines on FD, for a report; nothing when FD is the terminal on which they were
- * just shown. Gives the terminal back first. Loops stopped.
+ * just shown. The terminal was restored. Loops stopped.
  */
 void machine_host_print_last_lines(struct machine_host *host, int fd);
 /* The terminal's window has changed. Main loop. */

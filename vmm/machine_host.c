@@ -160,11 +160,15 @@ static void host_print_line(void *opaque, const char *line)
 	dprintf(*(int *)opaque, "%s\n", line);
 }
 
+void machine_host_restore_terminal(struct machine_host *host)
+{
+	char_hub_restore_terminal(host->console);
+}
+
 void machine_host_print_last_lines(struct machine_host *host, int fd)
 {
 	struct stat out, shown;
 
-	char_hub_restore_terminal(host->console);
 	if (host->config->console_to == CONFIG_TO_TERMINAL && isatty(fd) && fstat(fd, &out) == 0 &&
 	    fstat(STDOUT_FILENO, &shown) == 0 && out.st_rdev == shown.st_rdev)
 		return;

@@ -323,6 +323,8 @@ static bool run_again(struct run *run)
 
 static int run_report(struct run *run)
 {
+	/* What is said now comes after all that the guest said, line by line. */
+	machine_host_restore_terminal(run->host);
 	switch (run_verdict(run)) {
 	case END_POWEROFF:
 	case END_RESET:

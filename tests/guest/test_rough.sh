@@ -1,6 +1,7 @@
 #!/bin/bash
 # timeout: 120
 # Machines handled roughly: signals, alone and twice, from parents that ignore some; pipes for files.
+# shellcheck disable=SC2317 # functions are called by way of check
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -102,6 +103,18 @@ reset_tables()
 	[ "$(grep -c 'first KVM_RUN ' "$work/log")" = 5 ]
 }
 
+# ---- terminals ----
+
+# After raw mode: each line of the registers begins at the left.
+registers_on_terminal()
+{
+	command -v script >/dev/null || skip_case "there is no script(1)"
+	expect 122 script -qfec "$vmm run --kernel $guests/end --cmdline how=internal --net none \
+		--memory 64M --console serial" /dev/null >"$work/out" || skip_case "no internal error here"
+	grep -q '^gdt ' "$work/out"
+	! grep -v $'\r$' "$work/out"
+}
+
 # ---- pipes for files ----
 
 # A pipe that nobody writes must not make a machine that no signal ends.
@@ -136,6 +149,7 @@ done
 if [ -n "$(type -P passt)" ] && [ -n "$(ip route show default)" ]; then
 	check "30 resets with passt leave nothing behind" resets --net user
 fi
+check "registers on a terminal are readable" registers_on_terminal
 check "each reset has a table of times" reset_tables
 check "a kernel or initrd that is a pipe is refused at once" pipe_kernel
 check "counts into a pipe that nobody reads are refused at once" pipe_stats
