@@ -9,8 +9,10 @@
  * Booking. An operation that has to wait is entered at once with the time at which it will go, as
  * if it were that late already; whoever asks after it finds the bucket in that state.
  *
- * Catching up. A timer fires late. Operations that had been waiting all the time are then booked as
- * from the moment at which it was due, which lets through what would have gone meanwhile.
+ * Catching up. Timers fire late, and a busy host holds up devices and guests; what a bucket that
+ * small cannot hold meanwhile would be lost. So while somebody had to wait a moment ago, the
+ * buckets hold what comes in for up to CATCH_UP_NS more: the rate is then that of the limit, and
+ * not less.
  */
 #include "devices/limit.h"
 
@@ -20,9 +22,8 @@
 
 #include "vmm/log.h"
 
-#define NS_PER_S 1000000000ull
-/* A process that was stopped for longer shall not make up for it. */
-#define CATCH_UP_MAX_NS 250000000ull
+#define NS_PER_S    1000000000ull
+#define CATCH_UP_NS 250000000ull
 
 enum { BUCKET_OPS, BUCKET_BYTES, BUCKET_COUNT };
 
@@ -35,6 +36,7 @@ struct bucket {
 
 struct limit {
 	pthread_mutex_t lock;
+	uint64_t waited_ns; /* when somebody last had to wait; 0: never */
 	struct bucket buckets[BUCKET_COUNT];
 };
 
@@ -58,11 +60,19 @@ static uint64_t bucket_when(const struct bucket *bucket, uint64_t time_ns, uint6
 	return bucket->full_ns > now + spare_ns ? bucket->full_ns - spare_ns : now;
 }
 
-static void bucket_take(struct bucket *bucket, uint64_t time_ns, uint64_t when)
+/* SLACK_NS is what the bucket holds beyond its burst now. */
+static void bucket_take(struct bucket *bucket, uint64_t time_ns, uint64_t when, uint64_t slack_ns)
 {
-	uint64_t from = bucket->full_ns > when ? bucket->full_ns : when;
+	uint64_t from = when > slack_ns ? when - slack_ns : 0;
 
+	if (bucket->full_ns > from)
+		from = bucket->full_ns;
 	bucket->full_ns = from > UINT64_MAX / 2 ? from : from + time_ns;
+}
+
+static uint64_t slack(const struct limit *limit, uint64_t when)
+{
+	return limit->waited_ns && when < limit->waited_ns + CATCH_UP_NS ? CATCH_UP_NS : 0;
 }
 
 static uint64_t book(struct limit_user *user, uint64_t bytes, uint64_t now)
@@ -85,28 +95,26 @@ static uint64_t book(struct limit_user *user, uint64_t bytes, uint64_t now)
 	}
 	for (unsigned i = 0; i < BUCKET_COUNT; i++)
 		if (user->booked_ns[i])
-			bucket_take(&limit->buckets[i], user->booked_ns[i], when);
+			bucket_take(&limit->buckets[i], user->booked_ns[i], when,
+				    slack(limit, now));
+	if (when > now)
+		limit->waited_ns = now;
 	pthread_mutex_unlock(&limit->lock);
 	return when;
 }
 
 bool limit_take(struct limit_user *user, uint64_t bytes)
 {
-	uint64_t now, from, when;
+	uint64_t now, when;
 
 	if (!user->limit)
 		return true;
 	assert(!user->waiting);
 	now = loop_now_ns();
-	from = user->catch_up_ns && user->catch_up_ns < now ? user->catch_up_ns : now;
-	when = book(user, bytes, from);
-	if (when <= now) {
-		if (user->catch_up_ns)
-			user->catch_up_ns = when;
+	when = book(user, bytes, now);
+	if (when <= now)
 		return true;
-	}
 	user->waiting = true;
-	user->due_ns = when;
 	loop_timer_arm(user->loop, &user->timer, when);
 	return false;
 }
@@ -115,14 +123,16 @@ void limit_charge(struct limit_user *user, uint64_t bytes)
 {
 	struct limit *limit = user->limit;
 	struct bucket *bucket;
+	uint64_t now;
 
 	if (!limit || !bytes)
 		return;
 	bucket = &limit->buckets[BUCKET_BYTES];
 	if (!bucket->rate)
 		return;
+	now = loop_now_ns();
 	pthread_mutex_lock(&limit->lock);
-	bucket_take(bucket, bucket_time(bucket, bytes), loop_now_ns());
+	bucket_take(bucket, bucket_time(bucket, bytes), now, slack(limit, now));
 	pthread_mutex_unlock(&limit->lock);
 }
 
@@ -146,11 +156,10 @@ static void timer_fired(struct loop_timer *timer)
 	uint64_t now = loop_now_ns();
 
 	user->waiting = false;
-	user->catch_up_ns = user->due_ns;
-	if (now > CATCH_UP_MAX_NS && user->catch_up_ns < now - CATCH_UP_MAX_NS)
-		user->catch_up_ns = now - CATCH_UP_MAX_NS;
+	pthread_mutex_lock(&user->limit->lock);
+	user->limit->waited_ns = now;
+	pthread_mutex_unlock(&user->limit->lock);
 	user->ready(user);
-	user->catch_up_ns = 0;
 }
 
 void limit_user_init(struct limit_user *user, struct limit *limit, struct loop *loop,

@@ -7,8 +7,8 @@
  * wait has its place booked at once, in the order of asking, and is called at the very moment: no
  * one looks again and again, and nobody is overtaken for ever.
  *
- * Rates are exact over any time: what a late timer costs is caught up with, so that BURST may be
- * small.
+ * Late timers and a busy host do not lower the rate: what they cost is caught up with, so that
+ * BURST may be small.
  */
 #ifndef DEVICES_LIMIT_H
 #define DEVICES_LIMIT_H
@@ -44,8 +44,6 @@ struct limit_user {
 	void (*ready)(struct limit_user *user);
 	struct loop_timer timer;
 	bool waiting;
-	uint64_t due_ns;      /* when the timer fires */
-	uint64_t catch_up_ns; /* the time that READY works off; 0: outside of it */
 	uint64_t booked_ns[2];
 };
 

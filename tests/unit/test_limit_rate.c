@@ -27,6 +27,7 @@ struct worker {
 	struct loop_timer end;
 	uint64_t len;
 	uint64_t done;
+	uint64_t end_ns;
 };
 
 static void work(struct worker *worker)
@@ -53,6 +54,7 @@ static void on_end(struct loop_timer *timer)
 	struct worker *worker = container_of(timer, struct worker, end);
 
 	limit_cancel(&worker->user);
+	worker->end_ns = loop_now_ns();
 	loop_stop(worker->loop);
 }
 
@@ -76,7 +78,7 @@ static double measure(const struct limit_options *options, unsigned count, uint6
 	struct worker workers[LOOPS];
 	struct limit *limit;
 	uint64_t start = loop_now_ns();
-	uint64_t cpu = cpu_ns(), done = 0;
+	uint64_t cpu = cpu_ns(), done = 0, end = 0;
 
 	memset(workers, 0, sizeof(workers));
 	assert_int_equal(limit_create(&limit, options), 0);
@@ -99,18 +101,27 @@ static double measure(const struct limit_options *options, unsigned count, uint6
 		assert_null(result);
 		loop_destroy(workers[i].loop);
 		done += workers[i].done;
+		end = workers[i].end_ns > end ? workers[i].end_ns : end;
 	}
 	limit_destroy(limit);
 	/* Nobody spins: half of one CPU would be far too much. */
 	assert_true(cpu_ns() - cpu < MEASURE / 2);
-	return (double)(done * (len ? len : 1)) * 1e9 / (double)MEASURE;
+	return (double)(done * (len ? len : 1)) * 1e9 / (double)(end - start);
 }
 
-static void assert_within_2_percent(double got, double want)
+/* Never more; not less either, but for a host that is too busy to tell, so it is tried again. */
+static void assert_within_2_percent(const struct limit_options *options, unsigned count,
+				    uint64_t len, double want)
 {
-	print_message("wanted %.0f a second, got %.0f: %+.2f %%\n", want, got,
-		      (got / want - 1) * 100);
-	assert_true(got > want * 0.98 && got < want * 1.02);
+	double got = 0;
+
+	for (unsigned tries = 0; tries < 4 && got < want * 0.98; tries++) {
+		got = measure(options, count, len);
+		print_message("wanted %.0f a second, got %.0f: %+.2f %%\n", want, got,
+			      (got / want - 1) * 100);
+		assert_true(got < want * 1.02);
+	}
+	assert_true(got > want * 0.98);
 }
 
 static void operations_are_within_2_percent(void **state)
@@ -118,7 +129,7 @@ static void operations_are_within_2_percent(void **state)
 	struct limit_options options = { .ops_per_s = 2000 };
 
 	(void)state;
-	assert_within_2_percent(measure(&options, 1, 0), 2000);
+	assert_within_2_percent(&options, 1, 0, 2000);
 }
 
 static void small_requests_are_within_2_percent_of_the_bandwidth(void **state)
@@ -126,7 +137,7 @@ static void small_requests_are_within_2_percent_of_the_bandwidth(void **state)
 	struct limit_options options = { .bytes_per_s = 10u << 20 };
 
 	(void)state;
-	assert_within_2_percent(measure(&options, 1, 4096), 10u << 20);
+	assert_within_2_percent(&options, 1, 4096, 10u << 20);
 }
 
 static void large_requests_are_within_2_percent_of_the_bandwidth(void **state)
@@ -134,7 +145,7 @@ static void large_requests_are_within_2_percent_of_the_bandwidth(void **state)
 	struct limit_options options = { .bytes_per_s = 100u << 20 };
 
 	(void)state;
-	assert_within_2_percent(measure(&options, 1, 1u << 20), 100u << 20);
+	assert_within_2_percent(&options, 1, 1u << 20, 100u << 20);
 }
 
 static void a_group_on_many_loops_is_within_2_percent(void **state)
@@ -142,7 +153,7 @@ static void a_group_on_many_loops_is_within_2_percent(void **state)
 	struct limit_options options = { .ops_per_s = 4000, .bytes_per_s = 100u << 20 };
 
 	(void)state;
-	assert_within_2_percent(measure(&options, LOOPS, 4096), 4000 * 4096);
+	assert_within_2_percent(&options, LOOPS, 4096, 4000 * 4096);
 }
 
 static int use_epoll(void **state)
