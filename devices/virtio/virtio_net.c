@@ -184,11 +184,13 @@ static bool receive_pay(struct net_pair *pair)
 static void receive(struct net_pair *pair, struct virtio_queue *q)
 {
 	struct virtio_net *vnet = pair->vnet;
-	bool mergeable = virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MRG_RXBUF);
 	unsigned budget = 2u * QUEUE_SIZE;
+	bool mergeable;
 
 	if (!q->running || q->stopping)
 		return; /* its start kicks */
+	/* Not before: while it does not run a vCPU may be resetting the features. */
+	mergeable = virtio_has_feature(&vnet->dev, VIRTIO_NET_F_MRG_RXBUF);
 	for (; budget > 0; budget--) {
 		/* A frame's length shows when it has been received; the rest is charged then. */
 		if (!pair->receive_paid && !receive_pay(pair))
