@@ -153,7 +153,7 @@ machine()
 	bad=$(grep -c '^FAIL ' "$work/out")
 	lines=$(wc -l <"$work/err")
 	cases_failed=$((cases_failed + bad))
-	if [ "$status" != "$bad" ] || [ "$lines" -gt 60 ] ||
+	if [ "$status" != "$bad" ] || [ "$lines" -gt 150 ] ||
 		grep -qE 'Sanitizer|runtime error' "$work/err"; then
 		cases_failed=$((cases_failed + 1))
 		echo "FAIL $what ends well, status $status, $lines lines of log"

@@ -10,7 +10,7 @@
 #define RANDOM_ROUNDS 60
 #define NOTIFICATIONS 2000
 #define RAM_END	      (64ull << 20)
-#define RACE_TICKS    300000000ull
+#define RACE_TICKS    150000000ull
 #define BAR_LEN	      0x4000u
 #define MMIO_LEN      0x1000u
 
