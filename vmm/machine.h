@@ -34,6 +34,9 @@ struct machine;
 int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
 		      const struct machine_events *events) MUST_CHECK;
 void machine_host_close(struct machine_host *host);
+/* See char_hub_panic_is_last and char_hub_forget_panic. Main loop. */
+bool machine_host_panic_is_last(struct machine_host *host);
+void machine_host_forget_panic(struct machine_host *host);
 /* Writes out what the console holds and ends raw mode, for the last messages. Main thread. */
 void machine_host_restore_terminal(struct machine_host *host);
 /*

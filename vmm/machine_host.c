@@ -160,6 +160,16 @@ static void host_print_line(void *opaque, const char *line)
 	dprintf(*(int *)opaque, "%s\n", line);
 }
 
+bool machine_host_panic_is_last(struct machine_host *host)
+{
+	return char_hub_panic_is_last(host->console);
+}
+
+void machine_host_forget_panic(struct machine_host *host)
+{
+	char_hub_forget_panic(host->console);
+}
+
 void machine_host_restore_terminal(struct machine_host *host)
 {
 	char_hub_restore_terminal(host->console);

@@ -30,6 +30,9 @@
 #define PVPANIC_GRACE_NS 300000000ull
 /* How long one that said so only on its console may take to reset or to finish printing. */
 #define PANIC_LINE_GRACE_NS 3000000000ull
+/* A panic line of so long ago, with something else after it, was part of a log that someone looked
+ * at. */
+#define PANIC_LINE_OLD_NS 10000000000ull
 
 /* A smaller kernel is a bare guest, which runs on every kind of /dev/kvm. */
 #define LINUX_LEN_MIN (1 << 20)
@@ -51,9 +54,10 @@ struct run {
 	int panic_fd;
 	struct loop_event panic_event;
 	struct loop_timer panic_timer;
-	bool paused;	      /* after a panic: nobody is there to press a button for */
-	bool pvpanic_seen;    /* atomic */
-	bool panic_line_seen; /* atomic */
+	uint64_t panic_line_ns; /* when the console said it */
+	bool paused;		/* after a panic: nobody is there to press a button for */
+	bool pvpanic_seen;	/* atomic */
+	bool panic_line_seen;	/* atomic */
 	struct probe_warning warning;
 };
 
@@ -205,9 +209,21 @@ static void run_on_console_panic(void *opaque)
 	run_wake_panic(run, &run->panic_line_seen);
 }
 
+/* A console shows what a person looks at, too: the words count when they are the last. */
 static void run_on_panic_timer(struct loop_timer *timer)
 {
-	end_say(&container_of(timer, struct run, panic_timer)->end, END_PANIC, 0);
+	struct run *run = container_of(timer, struct run, panic_timer);
+	uint64_t now = loop_now_ns();
+
+	if (__atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE) ||
+	    machine_host_panic_is_last(run->host)) {
+		end_say(&run->end, END_PANIC, 0);
+	} else if (now - run->panic_line_ns < PANIC_LINE_OLD_NS) {
+		loop_timer_arm(run->io.main_loop, timer, now + PANIC_LINE_GRACE_NS);
+	} else {
+		__atomic_store_n(&run->panic_line_seen, false, __ATOMIC_RELEASE);
+		machine_host_forget_panic(run->host);
+	}
 }
 
 /* The first word starts the wait; pvpanic, the surer one, shortens it. */
@@ -221,6 +237,8 @@ static void run_on_panic_event(struct loop_event *event, uint32_t events)
 	(void)events;
 	if (read(run->panic_fd, &count, sizeof(count)) < 0 || !run_panicked(run))
 		return;
+	if (!run->panic_timer.deadline_ns)
+		run->panic_line_ns = loop_now_ns();
 	if (!run->panic_timer.deadline_ns || run->panic_timer.deadline_ns > deadline)
 		loop_timer_arm(run->io.main_loop, &run->panic_timer, deadline);
 }
@@ -244,14 +262,15 @@ static void run_on_quit(void *opaque)
 
 /* ---- one boot ---- */
 
-/* What was said, seen with what is known of a panic: a panicked kernel that resets or halts has
- * still panicked. */
+/* What was said, seen with what is known of a panic: a panicked kernel that resets has still
+ * panicked. It does not power off, unless pvpanic knows better. */
 static enum end_kind run_verdict(struct run *run)
 {
 	enum end_kind kind = end_kind(&run->end);
 
-	if (run_panicked(run) &&
-	    (kind == END_RESET || kind == END_POWEROFF || kind == END_TRIPLE_FAULT))
+	if (run_panicked(run) && (kind == END_RESET || kind == END_TRIPLE_FAULT))
+		kind = END_PANIC;
+	if (kind == END_POWEROFF && __atomic_load_n(&run->pvpanic_seen, __ATOMIC_ACQUIRE))
 		kind = END_PANIC;
 	return kind;
 }

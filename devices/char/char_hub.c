@@ -50,6 +50,7 @@ struct char_hub {
 
 	bool virtio_up; /* hvc0 has spoken: the serial port is not shown any more */
 	bool panicked;
+	const struct hub_port *panic_port; /* that said so */
 	bool closed_said;
 	struct char_tail tail;
 	struct char_replay replay;
@@ -125,6 +126,7 @@ static bool hub_scan(struct char_hub *hub, struct hub_port *from, const uint8_t 
 			hub_show_line(hub, from);
 		if (!hub->panicked && char_line_is_panic(&from->line)) {
 			hub->panicked = true;
+			hub->panic_port = from;
 			panic = true;
 		}
 	}
@@ -169,6 +171,8 @@ static bool hub_replay_byte(struct char_hub *hub, uint8_t byte)
 		} else {
 			panic = !hub->panicked && char_line_is_panic(&from->line);
 			hub->panicked |= panic;
+			if (panic)
+				hub->panic_port = from;
 			hub_show_line(hub, from);
 			hub_release_held(hub);
 		}
@@ -676,6 +680,24 @@ bool char_hub_panicked(struct char_hub *hub)
 	panicked = hub->panicked;
 	pthread_mutex_unlock(&hub->lock);
 	return panicked;
+}
+
+bool char_hub_panic_is_last(struct char_hub *hub)
+{
+	bool last;
+
+	pthread_mutex_lock(&hub->lock);
+	last = hub->panicked && hub->panic_port->line.complete &&
+	       char_line_ends_panic(&hub->panic_port->line);
+	pthread_mutex_unlock(&hub->lock);
+	return last;
+}
+
+void char_hub_forget_panic(struct char_hub *hub)
+{
+	pthread_mutex_lock(&hub->lock);
+	hub->panicked = false;
+	pthread_mutex_unlock(&hub->lock);
 }
 
 void char_hub_tail(struct char_hub *hub, void (*fn)(void *opaque, const char *line), void *opaque)

@@ -63,6 +63,11 @@ void char_hub_restore_terminal(struct char_hub *hub);
 
 /* True when the kernel's panic line was seen since the last reset. Any thread. */
 bool char_hub_panicked(struct char_hub *hub);
+/* After the panic line: the port that said it has come to Linux's last words, and said nothing
+ * since. A log that someone looks at is followed by a prompt. Any thread. */
+bool char_hub_panic_is_last(struct char_hub *hub);
+/* It was no panic: the next such line counts anew. Any thread. */
+void char_hub_forget_panic(struct char_hub *hub);
 /* The last lines shown, oldest first, without control characters. FN must not call the hub. */
 void char_hub_tail(struct char_hub *hub, void (*fn)(void *opaque, const char *line), void *opaque);
 

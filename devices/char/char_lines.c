@@ -34,6 +34,11 @@ bool char_line_is_panic(const struct char_line *line)
 	return at && (at == line->text || (line->text[0] == '[' && at[-1] == ' '));
 }
 
+bool char_line_ends_panic(const struct char_line *line)
+{
+	return strstr(line->text, "---[ end Kernel panic") || strstr(line->text, "Rebooting in ");
+}
+
 /* Length of an escape sequence at the start of TEXT (its first byte is ESC). */
 static size_t escape_len(const char *text, size_t len)
 {

@@ -29,6 +29,9 @@ bool char_line_add(struct char_line *line, uint8_t byte);
 /* True for the line with which Linux announces that it has panicked. */
 bool char_line_is_panic(const struct char_line *line);
 
+/* True for the lines that are Linux's very last after a panic. */
+bool char_line_ends_panic(const struct char_line *line);
+
 /* The last CHAR_TAIL_MAX lines. Zero-initialise. */
 struct char_tail {
 	char text[CHAR_TAIL_MAX][CHAR_LINE_MAX + 1];

@@ -115,6 +115,18 @@ registers_on_terminal()
 	! grep -v $'\r$' "$work/out"
 }
 
+# ---- panics ----
+
+# shown HOW OPTION...
+shown()
+{
+	local how=$1
+
+	shift
+	"$vmm" run --kernel "$guests/end" --cmdline "how=$how" --net none --memory 64M --console serial \
+		--timeout 10 "$@" 2>"$work/log"
+}
+
 # ---- pipes for files ----
 
 # A pipe that nobody writes must not make a machine that no signal ends.
@@ -149,6 +161,9 @@ done
 if [ -n "$(type -P passt)" ] && [ -n "$(ip route show default)" ]; then
 	check "30 resets with passt leave nothing behind" resets --net user
 fi
+check "a panic on the console, then silence: status 120" expect 120 shown panic
+check "the log of a panic, then power off: status 0" expect 0 shown log
+check "the log of a panic, then a prompt: the machine goes on" expect 124 shown "log stay" --timeout 14
 check "registers on a terminal are readable" registers_on_terminal
 check "each reset has a table of times" reset_tables
 check "a kernel or initrd that is a pipe is refused at once" pipe_kernel

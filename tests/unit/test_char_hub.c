@@ -288,6 +288,26 @@ static void panic_on_either_port_is_told_once(void **state)
 	stop(&f);
 }
 
+static void panic_stands_while_its_end_is_the_last_line(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start_on_pipes(&f, true);
+	say(f.virtio, "[    1.000000] Kernel panic - not syncing: a\n");
+	assert_false(char_hub_panic_is_last(f.hub));
+	say(f.virtio, "[    1.000000] ---[ end Kernel panic - not syncing: a ]---\n");
+	assert_true(char_hub_panic_is_last(f.hub));
+	say(f.virtio, "# ");
+	assert_false(char_hub_panic_is_last(f.hub));
+	char_hub_forget_panic(f.hub);
+	say(f.virtio, "\n[   99.000000] Kernel panic - not syncing: b\n");
+	assert_int_equal(f.panics, 2);
+	say(f.virtio, "[   99.000000] Rebooting in 10 seconds..\n");
+	assert_true(char_hub_panic_is_last(f.hub));
+	stop(&f);
+}
+
 static void append_line(void *opaque, const char *line)
 {
 	strcat(strcat(opaque, line), "|");
@@ -731,6 +751,7 @@ int main(void)
 		cmocka_unit_test(hvc_of_a_serial_console_is_not_shown),
 		cmocka_unit_test(reset_shows_the_serial_port_again),
 		cmocka_unit_test(panic_on_either_port_is_told_once),
+		cmocka_unit_test(panic_stands_while_its_end_is_the_last_line),
 		cmocka_unit_test(tail_has_the_lines_that_were_shown),
 		cmocka_unit_test(full_pipe_holds_the_writer_until_it_is_read),
 		cmocka_unit_test(input_goes_to_the_console_and_waits_for_room),

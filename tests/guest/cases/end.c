@@ -118,12 +118,36 @@ static int end_asleep(void)
 	return (int)cpu_call(sleep0, STATUS_SURVIVED);
 }
 
+static void print_panic(void)
+{
+	print("[    1.000000] Kernel panic - not syncing: of yesterday\n");
+	print("[    1.000001] CPU: 0 PID: 1 Comm: init\n");
+	print("[    1.000002] ---[ end Kernel panic - not syncing: of yesterday ]---\n");
+}
+
+static int end_panic(void)
+{
+	print_panic();
+	return end_never();
+}
+
+/* A person looks at a log, and then at the prompt. */
+static int end_log(void)
+{
+	print_panic();
+	print("# ");
+	if (guest_cmdline_has("stay"))
+		return end_never();
+	return end_sleep();
+}
+
 static const struct {
 	const char *word;
 	int (*end)(void);
 } ends[] = {
 	{ "how=sleep", end_sleep },	  { "how=reset", end_reset }, { "how=triple", end_triple },
 	{ "how=internal", end_internal }, { "how=never", end_never }, { "how=asleep", end_asleep },
+	{ "how=panic", end_panic },	  { "how=log", end_log },
 };
 
 int guest_main(void)
