@@ -217,6 +217,7 @@ help:
 	@echo 'make lint           clang-format, clang-tidy, cppcheck, shellcheck, check-deps, and a build by clang'
 	@echo 'make fuzz TIME=60   run each fuzz target for TIME seconds'
 	@echo 'make coverage       line coverage of the unit tests and the fuzz corpus, by file'
+	@echo 'make bench           compare with QEMU and the host by wall clock; bench-lab: count instructions in the lab'
 	@echo 'make guest-kernel [PROFILE=name]  build a guest kernel into the cache and print where it is'
 	@echo 'make install [PREFIX=/usr/local]  install the program, manual page and shell completion'
 	@echo 'make clean          remove build/'
@@ -280,6 +281,7 @@ fuzz: fuzz-build
 	done
 
 include tests/guest/guest.mk
+include tests/bench/bench.mk
 include tests/crash/crash.mk
 
 PREFIX ?= /usr/local

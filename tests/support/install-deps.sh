@@ -76,6 +76,8 @@ strace              # system calls, counted
 socat               # pseudo terminals and sockets
 jq                  # JSON output, looked into
 procps              # processes, looked for afterwards
+python3             # benchmarks: runner, statistics, charts
+linux-perf          # benchmarks: system calls and exits, counted
 "
 
 list()

@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""Benchmarks on the emulated host, which counts instructions. README.md says how each figure is taken.
+
+usage: lab.py [--rounds N] [--loads boot,disk,net] [--peers A,B] [--kernel DIR] [--out DIR]
+Called by `make bench-lab`, which builds the monitor. DIR holds vmlinux and bzImage.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+import report  # noqa: E402
+import run as wall  # noqa: E402
+
+ROOT = wall.ROOT
+PER_NS = 0.5  # instructions in a nanosecond of the lab's clock
+PEERS = ["vmm-pci", "vmm-mmio", "qemu-q35-io_uring", "qemu-q35-threads", "qemu-microvm-io_uring",
+         "vmm-pci+vhost", "qemu-q35-io_uring+vhost"]
+# At most so many thousand instructions an operation.
+TARGETS = {"4k-random-read-qd1": 36, "4k-random-read-qd32": 12.5, "4k-random-write-qd32": 12.8,
+           "128k-sequential-read-qd8": 180, "4k-write-flush": 70, "tcp-round-trip": 80, "tcp-send-64k": 315,
+           "tcp-receive-64k": 320}
+PARTS = (("guest", "guest, by ticks"), ("user", "monitor in user space, by ticks"),
+         ("kernel", "monitor in the kernel, by ticks"), ("vcpu", "vCPU's thread, guest included"),
+         ("others", "monitor's other threads"))
+
+
+def build(directory, kernel):
+    """The program, an initramfs of it, and the kernel; the paths."""
+    load = os.path.join(directory, "load")
+    subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-s",
+                    "-o", load, os.path.join(wall.HERE, "load.c")], check=True)
+    initrd = os.path.join(directory, "initrd")
+    subprocess.run("mkdir -p root && cp load root/init && cd root && echo init | "
+                   "cpio -o -H newc --quiet --owner=0:0 >../initrd", shell=True, check=True, cwd=directory)
+    if not kernel:
+        kernel = subprocess.run([os.path.join(ROOT, "guest-kernel-configs", "build.sh"), "full"], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout.split("\n")[-2]
+    return {"load": load, "initrd": initrd, "vmlinux": os.path.join(kernel, "vmlinux"),
+            "bzimage": os.path.join(kernel, "bzImage")}
+
+
+def add(figures, seen):
+    peer = seen["peer"]
+    if not seen["load"]:
+        if seen["status"] == 0:
+            figures.add("lab: boot", "exec to exit, switched off by init", "M instructions", "less", peer,
+                        seen["seconds"] * 1e9 * PER_NS / 1e6)
+        return
+    for row, values in seen["rows"].items():
+        n = values["operations"]
+        group = "lab: " + seen["load"]
+        figures.add(group, row, "k instructions", "less", peer, values["ns"] * PER_NS / n / 1e3)
+        spent = values["spent"]
+        for key, name in PARTS:
+            if key in spent:
+                figures.add(group + ", in parts", f"{row}: {name}", "k instructions", "less", peer,
+                            spent[key] * 1e9 * PER_NS / n / 1e3)
+        for key in spent:
+            if key.endswith("exits") or key == "irq_injections":
+                figures.add(group + ", counted per operation", f"{row}: {key.replace('_', ' ')}", "", "less", peer,
+                            spent[key] / n)
+
+
+def targets(figures):
+    lines = ["### targets in the lab: vmm-pci", "", "| figure | ours | wanted | best QEMU | |", "|---|---|---|---|---|"]
+    for (group, row), entry in figures.rows.items():
+        ours = entry["peers"].get(wall.OURS)
+        if "," in group or not ours:
+            continue
+        ours = report.summary(ours)["median"]
+        others = [report.summary(values)["median"] for peer, values in entry["peers"].items()
+                  if peer.startswith("qemu") and "vhost" not in peer]
+        best = min(others, default=None)
+        limit = TARGETS.get(row)
+        met = (limit is None or ours <= limit) and (best is None or ours < best)
+        lines.append(f"| {row} | {ours:.1f} | {f'≤ {limit}' if limit else 'fewer'} | "
+                     f"{f'{best:.1f}' if best else '-'} | {'met' if met else 'SHORT'} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--loads", type=lambda text: text.split(","), default=["boot", "disk", "net"])
+    parser.add_argument("--peers", type=lambda text: text.split(","), default=PEERS)
+    parser.add_argument("--kernel", default=None)
+    parser.add_argument("--timeout", default="3000")
+    parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench-lab"))
+    options = parser.parse_args()
+    figures = report.Figures()
+    about = wall.facts(argparse.Namespace(rounds=options.rounds, seconds=None))
+    # Not in /tmp, which the lab hides.
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-lab.", dir=os.path.join(ROOT, "build")) as directory:
+        spec = build(directory, options.kernel)
+        spec.update(vmm=os.path.join(ROOT, "build", platform.machine(), "vmm"), peers=options.peers,
+                    rounds=options.rounds, loads=["" if load == "boot" else load for load in options.loads])
+        out = subprocess.run([os.path.join(ROOT, "tests", "lab", "run"), "--icount", "--timeout", options.timeout, "--",
+                              "/usr/bin/python3", os.path.join(wall.HERE, "lab_inside.py"), json.dumps(spec)],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout
+    for seen in json.loads(out[out.index("["):]):
+        add(figures, seen)
+    wall.save(figures, about, options.out, targets(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+#!/bin/bash
+# QEMU's q35 machine, virtio over PCI with MSI-X, disks by threads.
+# shellcheck source-path=SCRIPTDIR source=../qemu.sh
+. "$(dirname "$0")/../qemu.sh"
+qemu q35 pci threads
