@@ -10,8 +10,9 @@
  * many on. */
 #define GATHER_INFLIGHT_MIN 8
 #define GATHER_MIN	    12
-/* How long is waited for each completion that is wanted. */
-#define GATHER_NS 20000ull
+/* How long is waited for each completion that is wanted, and for all. */
+#define GATHER_NS     40000ull
+#define GATHER_NS_MAX 500000ull
 /* Waits without gathering after one that was in vain. */
 #define GATHER_SKIP 32
 
@@ -59,7 +60,7 @@ static unsigned gather_count(const struct loop_uring *ur)
 static bool gather(struct loop_uring *ur, uint64_t timeout_ns, int *ret)
 {
 	unsigned count = gather_count(ur);
-	uint64_t limit_ns = count * GATHER_NS;
+	uint64_t limit_ns = count * GATHER_NS < GATHER_NS_MAX ? count * GATHER_NS : GATHER_NS_MAX;
 	unsigned arrived;
 
 	if (count == 1 || timeout_ns <= limit_ns)
