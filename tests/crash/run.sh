@@ -80,7 +80,7 @@ for engine in io_uring epoll; do
 		crash settle "$settles" "$engine" ask
 	check "$engine, direct: a flush is answered when nothing is in the host's cache only" \
 		crash settle "$settles" "$engine" ask ,direct
-	check "$engine, no write cache: so is a write" \
+	check "$engine, no write cache: a write is answered when nothing is in that cache only" \
 		crash settle "$settles" "$engine" "ask writethrough"
 	check "$engine: $overlays kills leave nothing of an overlay behind, and the image as it was" \
 		crash overlay "$overlays" "$engine" flush ,overlay
