@@ -71,26 +71,43 @@ static int irq_kvm_msi_alloc(struct irq_router *router, struct irq_line *line)
 			 IRQ_KVM_MSI_MAX);
 }
 
-/* Writes the message into the table; true when that changed it. Lock held. */
-static bool irq_kvm_route(struct irq_kvm *irq, uint32_t number, uint64_t addr, uint32_t data)
+/* The table's entry for MSI number NUMBER, made when there is none yet. Lock held. */
+static struct kvm_irq_routing_entry *irq_kvm_entry(struct irq_kvm *irq, uint32_t number)
 {
 	struct kvm_irq_routing_entry *entry;
 
-	if (!irq->slot_gsi[number]) {
-		irq->slot_gsi[number] = ++irq->table->nr;
-		entry = &irq->table->entries[irq->table->nr - 1];
-		*entry = (struct kvm_irq_routing_entry){ .gsi = MSI_GSI_BASE + number,
-							 .type = KVM_IRQ_ROUTING_MSI };
-	} else {
-		entry = &irq->table->entries[irq->slot_gsi[number] - 1];
-		if (entry->u.msi.address_lo == (uint32_t)addr &&
-		    entry->u.msi.address_hi == (uint32_t)(addr >> 32) && entry->u.msi.data == data)
-			return false;
-	}
+	if (irq->slot_gsi[number])
+		return &irq->table->entries[irq->slot_gsi[number] - 1];
+	irq->slot_gsi[number] = ++irq->table->nr;
+	entry = &irq->table->entries[irq->table->nr - 1];
+	*entry = (struct kvm_irq_routing_entry){ .gsi = MSI_GSI_BASE + number,
+						 .type = KVM_IRQ_ROUTING_MSI };
+	return entry;
+}
+
+/* Tells KVM the message unless it knows it; a message that KVM refuses is not kept. Lock held. */
+static int irq_kvm_route(struct irq_kvm *irq, uint32_t number, uint64_t addr, uint32_t data)
+{
+	bool known = irq->slot_gsi[number] != 0;
+	struct kvm_irq_routing_entry *entry = irq_kvm_entry(irq, number);
+	struct kvm_irq_routing_msi old = entry->u.msi;
+	int ret;
+
+	if (known && old.address_lo == (uint32_t)addr && old.address_hi == (uint32_t)(addr >> 32) &&
+	    old.data == data)
+		return 0;
 	entry->u.msi.address_lo = (uint32_t)addr;
 	entry->u.msi.address_hi = (uint32_t)(addr >> 32);
 	entry->u.msi.data = data;
-	return true;
+	if (ioctl(irq->vm_fd, KVM_SET_GSI_ROUTING, irq->table) == 0)
+		return 0;
+	ret = -errno;
+	entry->u.msi = old;
+	if (!known) {
+		irq->table->nr--;
+		irq->slot_gsi[number] = 0;
+	}
+	return ret;
 }
 
 static int irq_kvm_msi_set(struct irq_router *router, const struct irq_line *line, uint64_t addr,
@@ -98,12 +115,10 @@ static int irq_kvm_msi_set(struct irq_router *router, const struct irq_line *lin
 {
 	struct irq_kvm *irq = irq_of(router);
 	uint32_t number = line->gsi - MSI_GSI_BASE;
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&irq->lock);
-	if (irq_kvm_route(irq, number, addr, data) &&
-	    ioctl(irq->vm_fd, KVM_SET_GSI_ROUTING, irq->table) < 0)
-		ret = -errno;
+	ret = irq_kvm_route(irq, number, addr, data);
 	if (ret == 0 && !irq->attached[number]) {
 		ret = irq_kvm_irqfd(irq, line, 0);
 		irq->attached[number] = ret == 0;
