@@ -16,8 +16,18 @@ host_prepare()
 	make_initrd /bin/busybox
 }
 
+# The rate of this machine's time stamp counter, which the emulated one follows, as its kernel says.
+# Measured against emulated timers on a busy machine it can come out wrong by any factor, and time
+# would pass that much too fast. Unknown, it is measured.
+tsc_khz()
+{
+	dmesg 2>/dev/null | sed -n 's/.*tsc: Detected \([0-9]*\)\.\([0-9]\{3\}\) MHz.*/\1\2/p' | tail -n 1
+}
+
 host_describe()
 {
+	local khz=
+
 	host_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot)
 	host_command+=(-M "q35,memory-backend=ram,hpet=off,smbus=off,sata=off,usb=off")
 	host_command+=(-object "memory-backend-memfd,id=ram,size=$memory,share=on")
@@ -27,11 +37,12 @@ host_describe()
 		host_command+=(-accel tcg -icount "shift=1,sleep=off" -rtc "base=2026-01-01,clock=vm")
 	else
 		host_command+=(-accel "tcg,thread=multi")
+		khz=$(tsc_khz)
 	fi
 	host_command+=(-serial "file:$work/boot.log")
 	# The unpacked kernel, entered by its PVH note: nothing is left to decompress there.
 	host_command+=(-kernel "$host_dir/boot/vmlinux" -initrd "$host_initrd" -append
 		"console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check \
-rcupdate.rcu_expedited=1 random.trust_cpu=on \
+${khz:+tsc_early_khz=$khz }rcupdate.rcu_expedited=1 random.trust_cpu=on \
 initcall_blacklist=jent_mod_init,load_system_certificate_list lab=$work")
 }
