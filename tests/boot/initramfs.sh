@@ -1,15 +1,17 @@
 #!/bin/bash
 # initramfs.sh: prints a directory with what small boots of Debian's stock kernels need:
 #   vmlinuz-6.1 vmlinuz-6.12          the kernels
-#   initramfs-6.1 initramfs-6.12      busybox, ethtool, iperf3, mke2fs, fstrim, and the modules for
+#   initramfs-6.1 initramfs-6.12      busybox, ethtool, iperf3, mke2fs, fstrim, the modules for
 #                                     virtio and pvpanic, and an init that runs /script
+#   random.img                        256 MiB that no cache can guess
 # /script comes in a second archive behind the first. Its output is the console's; a line
 # "VMM-TEST-RESULT status" says how it ended, and the machine powers off.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-modules="virtio_pci virtio_mmio virtio_console virtio_blk virtio_net ext4 crc32c_generic pvpanic-mmio"
+modules="virtio_pci virtio_mmio virtio_console virtio_blk virtio_net ext4 crc32c_generic"
+modules="$modules pvpanic-mmio"
 programs="$(command -v ethtool iperf3 mke2fs fstrim)"
 
 kernels=
@@ -113,11 +115,11 @@ for dir in $kernels; do
 	done
 	add_modules "$dir" "$root"
 	write_init "$root"
-	(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --owner=0:0) >"$work/initramfs-$series"
+	(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --owner=0:0) \
+		>"$work/initramfs-$series"
 	cp "$dir"/boot/vmlinuz-* "$work/vmlinuz-$series"
 	rm -rf "$root"
 done
-# A disk full of what no cache or compression can guess.
 head -c 268435456 /dev/urandom >"$work/random.img"
 chmod 755 "$work"
 mv -T "$work" "$final" 2>/dev/null || [ -d "$final" ]

@@ -18,7 +18,7 @@ user=1000
 as_user=(setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --)
 
 # Options of the lab may stand in boot_lab before boot_enter is called.
-boot_lab=(--memory 4G --timeout 1500)
+boot_lab=(--memory 4G --timeout 3000)
 
 boot_prepare()
 {
@@ -40,7 +40,8 @@ boot_enter()
 			[ "$(id -u)" = 0 ] || exec sudo -n -E PATH="$PATH" HOME="$HOME" "$0"
 			exec unshare --mount --net --pid --fork --mount-proc --kill-child "$0" --inside own
 		fi
-		exec tests/lab/run --boot-log "build/boot-$(basename "$0" .sh).log" "${boot_lab[@]}" -- "$0" --inside lab
+		exec tests/lab/run --boot-log "build/boot-$(basename "$0" .sh).log" "${boot_lab[@]}" -- \
+			"$0" --inside lab
 	fi
 	work=$(mktemp -d)
 	trap boot_leave EXIT
@@ -141,7 +142,7 @@ run_vmm()
 }
 run_as=()
 
-# small_ends STATUS SCRIPT OPTION...: the same with another status, and without a word of the script's.
+# small_ends STATUS SCRIPT OPTION...: with another status, and without a word of the script's.
 small_ends()
 {
 	local wanted=$1
@@ -160,6 +161,8 @@ small()
 }
 
 # debian_ends STATUS SCRIPT OPTION...
+# A busy machine under an emulated host needs more than the 90 s that systemd gives each unit.
+patience="systemd.default_timeout_start_sec=900"
 debian_ends()
 {
 	local wanted=$1
@@ -169,7 +172,7 @@ debian_ends()
 	shift 2
 	vmm_ends "$wanted" --kernel "$work/image/vmlinuz-$series" --initrd "$work/image/initrd-$series" \
 		--disk "$work/image/disk.img,overlay" --disk "$work/$vm.script,ro,id=vmm-test" \
-		--cmdline quiet --timeout 600 "$@"
+		--cmdline "quiet $patience" --timeout 1500 "$@"
 }
 
 debian()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 900
+# timeout: 1500
 # What a disk does to its image on the host, seen from both sides: discards, overlays, a host that
 # is full, a second writer. Small boots of stock kernels.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # guests' texts; cases by name

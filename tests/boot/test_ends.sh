@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 900
+# timeout: 1500
 # How machines with a real kernel end by what the host does to them, what they leave there then,
 # and what the monitor needs while they idle. Small boots.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # guests' texts; cases by name
@@ -161,9 +161,9 @@ all_gone()
 	done
 }
 
-beside "an idle machine costs 4 MiB at most beside its memory, a second SIGTERM gives 143 (io_uring)" \
+beside "an idle machine needs 4 MiB beside its memory, a second SIGTERM gives 143 (io_uring)" \
 	idle_and_killed --io-engine io_uring
-beside "an idle machine costs 4 MiB at most beside its memory, a second SIGTERM gives 143 (epoll)" \
+beside "an idle machine needs 4 MiB beside its memory, a second SIGTERM gives 143 (epoll)" \
 	idle_and_killed --io-engine epoll --transport mmio
 beside "the time limit gives 124" time_limit
 beside "a reboot with --on-reboot exit gives 0" reboot_ends
