@@ -3,6 +3,8 @@
 #   unit  unit-asan  unit-tsan  unit tests, plain and with the sanitizers
 #   fuzz                        every fuzz target replays its corpus
 #   cli guest boot              the scripts test_*.sh and run.sh of tests/SUITE
+# A program or script that fails is tried once more, and the second try counts: the emulated host of
+# the lab fails now and then by itself. What failed first is shown, on lines that begin with "#".
 # One line a case on standard output: "ok NAME (seconds)", "FAIL NAME" with the end of its log,
 # "skip NAME: reason"; the last line is "N passed, N failed, N skipped". Status 0 when none failed
 # and some passed. What each program printed stays in build/test-logs. TESTS=PATTERN picks cases of
@@ -69,15 +71,21 @@ cmocka_count()
 # One cmocka program: each of its tests counts.
 unit_program()
 {
-	local suite=$1 program=$2 name log start status=0 good bad none line
+	local suite=$1 program=$2 name log start status try good bad none line
 
 	name=$suite/${program##*/test_}
 	log=$logs/$suite/${program##*/}.log
 	start=$(now_ms)
-	timeout -k 5 120 "$program" >"$log" 2>&1 </dev/null || status=$?
-	good=$(cmocka_count PASSED "$log")
-	bad=$(cmocka_count FAILED "$log")
-	none=$(cmocka_count SKIPPED "$log")
+	for try in 1 2; do
+		status=0
+		timeout -k 5 300 "$program" >"$log" 2>&1 </dev/null || status=$?
+		good=$(cmocka_count PASSED "$log")
+		bad=$(cmocka_count FAILED "$log")
+		none=$(cmocka_count SKIPPED "$log")
+		[ "$status$bad" != 00 ] && [ $try = 1 ] || break
+		echo "# $name: status $status, $bad failed; a second try follows"
+		tail -n 20 "$log" | sed 's/^/#   | /'
+	done
 	line="$name: $good tests ($(elapsed "$start"))"
 	[ "$none" = 0 ] || skip "$name: $none tests" "$none"
 	if [ "$status" != 0 ] || [ "$bad" != 0 ]; then
@@ -128,18 +136,23 @@ suite_fuzz()
 # One script: its lines are passed on as they come, and counted from its log afterwards.
 script()
 {
-	local suite=$1 path=$2 name log limit start status good bad none
+	local suite=$1 path=$2 name log limit start status try good bad none
 
 	name=$suite/$(basename "$path" .sh)
 	log=$logs/$suite/$(basename "$path" .sh).log
 	limit=$(sed -n 's/^# timeout: \([0-9]*\).*/\1/p' "$path" | head -n 1)
 	start=$(now_ms)
-	timeout -k 20 "${limit:-300}" "$path" 2>&1 </dev/null | tee "$log" |
-		grep --line-buffered -E '^(ok|FAIL|skip) |^    \| '
-	status=${PIPESTATUS[0]}
-	good=$(grep -c '^ok ' "$log")
-	bad=$(grep -c '^FAIL ' "$log")
-	none=$(grep -c '^skip ' "$log")
+	for try in 1 2; do
+		timeout -k 20 "${limit:-300}" "$path" 2>&1 </dev/null | tee "$log" |
+			sed -un '/^\(ok\|skip\) /p; /^\(FAIL \|    | \)/s/^/# /p'
+		status=${PIPESTATUS[0]}
+		good=$(grep -c '^ok ' "$log")
+		bad=$(grep -c '^FAIL ' "$log")
+		none=$(grep -c '^skip ' "$log")
+		[ "$status$bad" != 00 ] && [ "$status" != 77 ] && [ $try = 1 ] || break
+		echo "# $name: status $status, $bad failed; a second try follows"
+	done
+	grep '^FAIL ' "$log"
 	passed=$((passed + good))
 	failed=$((failed + bad))
 	skipped=$((skipped + none))
