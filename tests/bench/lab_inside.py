@@ -130,6 +130,9 @@ def main():
                 # Round 0 warms the files' pages.
                 if round_number:
                     runs.append(seen)
+                for row, values in seen["rows"].items():
+                    print(f"lab: {peer} {row}: {values['ns'] * 0.5 / values['operations'] / 1e3:.1f} k",
+                          file=sys.stderr)
                 print(f"lab: {peer} {load or 'boot'} {seen['seconds']:.2f} s, status {seen['status']} "
                       f"{' | '.join(seen['tail'])}", file=sys.stderr, flush=True)
     if "disk" in spec["loads"]:

@@ -89,23 +89,19 @@ struct disk_row {
 };
 
 static const struct disk_row disk_rows[] = {
-	{ .name = "4k-random-read-qd1", .size = 4096, .depth = 1, .count = 4000, .random = true },
-	{ .name = "4k-random-read-qd32",
-	  .size = 4096,
-	  .depth = 32,
-	  .count = 16000,
-	  .random = true },
+	{ .name = "4k-random-read-qd1", .size = 4096, .depth = 1, .count = 1500, .random = true },
+	{ .name = "4k-random-read-qd32", .size = 4096, .depth = 32, .count = 6000, .random = true },
 	{ .name = "4k-random-write-qd32",
 	  .size = 4096,
 	  .depth = 32,
-	  .count = 16000,
+	  .count = 6000,
 	  .random = true,
 	  .write = true },
-	{ .name = "128k-sequential-read-qd8", .size = 128 << 10, .depth = 8, .count = 1000 },
+	{ .name = "128k-sequential-read-qd8", .size = 128 << 10, .depth = 8, .count = 400 },
 	{ .name = "4k-write-flush",
 	  .size = 4096,
 	  .depth = 1,
-	  .count = 2000,
+	  .count = 800,
 	  .random = true,
 	  .write = true,
 	  .flush = true },
@@ -195,8 +191,8 @@ static void disk_all(const char *path)
 
 /* ---- network ---- */
 
-#define ROUND_TRIPS 2000u
-#define CHUNKS	    768u
+#define ROUND_TRIPS 800u
+#define CHUNKS	    256u
 
 static void all(int fd, void *buf, size_t len, bool write_it)
 {

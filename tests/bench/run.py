@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,9 +47,9 @@ NET_ROWS = [(f"{size if size < BIG else '64 Ki'} B frames, {way}", word, size, l
             for way, word, load in (("guest to host", "send", False), ("host to guest", "receive", True))
             for size in (64, 1500, BIG)]
 NET_ROWS.append(("64 B round trip", "ping", 64, "echo"))
-DISK_PEERS = [OURS, "vmm-mmio", "qemu-q35-io_uring", "qemu-q35-threads", "qemu-microvm-io_uring",
+DISK_PEERS = [OURS, "vmm-pci-poll", "vmm-mmio", "qemu-q35-io_uring", "qemu-q35-threads", "qemu-microvm-io_uring",
               "qemu-microvm-threads"]
-NET_PEERS = [OURS, "vmm-mmio", "qemu-q35-io_uring", "qemu-microvm-io_uring"]
+NET_PEERS = [OURS, "vmm-pci-poll", "vmm-mmio", "qemu-q35-io_uring", "qemu-microvm-io_uring"]
 
 
 def say(text):
@@ -300,13 +301,17 @@ def main():
     os.environ.setdefault("VMM", os.path.join(BUILD, "vmm"))
     figures = report.Figures()
     about = facts(options)
-    for group in options.groups:
-        # In memory: the disk that the host has is not what is compared.
-        with tempfile.TemporaryDirectory(prefix="vmm-bench.", dir="/dev/shm") as directory:
-            try:
-                GROUPS[group](figures, options, directory)
-            except Failed as error:
-                say(f"bench: {group} is incomplete: {error}")
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        for group in options.groups:
+            # In memory: the disk that the host has is not what is compared.
+            with tempfile.TemporaryDirectory(prefix="vmm-bench.", dir="/dev/shm") as directory:
+                try:
+                    GROUPS[group](figures, options, directory)
+                except Failed as error:
+                    say(f"bench: {group} is incomplete: {error}")
+    except KeyboardInterrupt:
+        say("bench: interrupted; what there is so far follows")
     save(figures, about, options.out, targets(figures))
 
 
