@@ -149,7 +149,7 @@ machine()
 	[ -z "$cases_only" ] || [[ $what == *$cases_only* ]] || return 0
 	start=$(now_ms)
 	"$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
-	tr -d '\r' <"$work/out" | sed -n "s/^\(ok\|FAIL\) /\1 $name: /p; s/^skip /skip $name: /p"
+	tr -d '\r' <"$work/out" | sed -n "s/^\(ok\|FAIL\) /\1 $name: /p; s/^skip /skip $name: /p; s/^# /    | /p"
 	bad=$(grep -c '^FAIL ' "$work/out")
 	lines=$(wc -l <"$work/err")
 	cases_failed=$((cases_failed + bad))

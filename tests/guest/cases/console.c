@@ -105,10 +105,10 @@ static void resize(volatile uint64_t *changes)
 
 	say_size();
 	while (virtio_get(&dev, V_GENERATION) == generation)
-		if (rdtsc() - start > VQ_TICKS)
+		if (rdtsc() - start > VQ_PATIENCE)
 			guest_die("the size does not change");
 	while (*changes == seen)
-		if (rdtsc() - start > VQ_TICKS)
+		if (rdtsc() - start > VQ_PATIENCE)
 			guest_die("no interrupt tells of the change");
 	say_size();
 }

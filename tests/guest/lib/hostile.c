@@ -9,7 +9,7 @@
 
 #define SECTOR	     512u
 #define SETTLE_TICKS 1000000ull
-#define BREAK_TICKS  VQ_TICKS
+#define BREAK_TICKS  VQ_PATIENCE
 #define HOST_TICKS   (8 * VQ_TICKS)
 #define CONSOLE_TEXT 65536u
 

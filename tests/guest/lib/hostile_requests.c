@@ -141,7 +141,7 @@ static void all_of(struct target *target, const struct request *requests, unsign
 
 		offer(vq, &requests[i]);
 		while (!*(volatile uint16_t *)&vq->used->idx && !bad)
-			bad = rdtsc() - start > VQ_TICKS;
+			bad = rdtsc() - start > VQ_PATIENCE;
 		hostile_verdict(target, requests[i].name, bad || virtio_needs_reset(&target->dev));
 		guest_alloc_back_to(mark);
 	}

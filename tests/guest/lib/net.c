@@ -9,7 +9,7 @@
 #define TYPE_ARP  0x0806
 #define TYPE_IP	  0x0800
 #define IP_ICMP	  1
-#define TRIES	  50u
+#define TRIES	  500u
 #define NO_ANSWER 0xff
 
 static void put16(uint8_t *at, uint32_t value)
@@ -155,7 +155,7 @@ static bool answered(struct net *net,
 	for (unsigned i = 0; i < TRIES; i++) {
 		uint32_t len;
 		int head;
-		const uint8_t *frame = net_receive(net, VQ_TICKS, &len, &head);
+		const uint8_t *frame = net_receive(net, VQ_PATIENCE, &len, &head);
 		bool good;
 
 		if (!frame)

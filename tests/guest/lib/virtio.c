@@ -230,7 +230,7 @@ bool virtio_reset(const struct virtio_dev *dev)
 
 	virtio_set(dev, V_STATUS, 0);
 	while (virtio_get(dev, V_STATUS))
-		if (rdtsc() - start > VQ_TICKS)
+		if (rdtsc() - start > VQ_PATIENCE)
 			return false;
 	return true;
 }

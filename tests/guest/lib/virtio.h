@@ -14,8 +14,10 @@
 
 #define VQ_SIZE_MAX	256
 #define VQ_INDIRECT_MAX 8
-/* About two seconds of any time stamp counter; what takes longer never comes. */
+/* About two seconds of any time stamp counter. */
 #define VQ_TICKS (6ull << 30)
+/* What takes longer never comes, on a busy host neither. */
+#define VQ_PATIENCE (5 * VQ_TICKS)
 
 /* The registers that both transports have. */
 enum virtio_field {
@@ -116,7 +118,7 @@ void vq_kick(struct vq *vq);
 void vq_notify(const struct vq *vq);
 /* The head of a request that is done, or -1. *LEN: what the device wrote; may be NULL. */
 int vq_take(struct vq *vq, uint32_t *len);
-/* As vq_take, waiting for VQ_TICKS at most: spinning, or by interrupt when the queue has one. */
+/* As vq_take, waiting for VQ_PATIENCE at most: spinning, or by interrupt when the queue has one. */
 int vq_wait(struct vq *vq, uint32_t *len);
 
 /* ---- for lies: nothing of this keeps books ---- */

@@ -135,7 +135,7 @@ int vq_wait(struct vq *vq, uint32_t *len)
 	while ((head = vq_take(vq, len)) < 0) {
 		uint64_t seen = vq->interrupts ? *vq->interrupts : 0;
 
-		if (rdtsc() - start > VQ_TICKS)
+		if (rdtsc() - start > VQ_PATIENCE)
 			return -1;
 		if (!vq->interrupts) {
 			cpu_relax();
