@@ -42,15 +42,21 @@ def starts_per_second(peer, at_once, total):
 
 
 def pss_outside_guest(pid):
-    """KiB of proportional set size outside the guest's memory, which is the mapping of its length or more."""
-    outside, counted = 0, True
+    """KiB of proportional set size outside the guest's memory: mappings side by side, together of its length or more."""
+    runs = []  # of neighbours: [end, length, KiB of PSS]
     with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
         for line in file:
-            if line.startswith("Size:"):
-                counted = int(line.split()[1]) < MEMORY >> 10
-            elif line.startswith("Pss:") and counted:
-                outside += int(line.split()[1])
-    return outside
+            word = line.split(maxsplit=1)[0]
+            if word == "Pss:":
+                runs[-1][2] += int(line.split()[1])
+            elif not word.endswith(":"):
+                start, end = (int(part, 16) for part in word.split("-"))
+                if not runs or runs[-1][0] != start:
+                    runs.append([end, 0, 0])
+                runs[-1][0] = end
+                runs[-1][1] += end - start
+    # The guest's memory can have other mappings right behind it, small ones.
+    return sum(pss for _, length, pss in runs if not MEMORY <= length < 2 * MEMORY)
 
 
 def cpu_seconds(pid):
