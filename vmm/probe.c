@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -25,6 +26,8 @@
 /* A busy host may look slow once. */
 #define MEASURE_MAX 3
 #define SIGNAL	    SIGURG
+/* Smaller than any Linux. */
+#define LINUX_LEN_MIN (1 << 19)
 
 struct probe {
 	int kvm_fd; /* borrowed */
@@ -245,23 +248,47 @@ bool probe_explain(const struct probe_result *result, char *buf, size_t buf_len)
 	return true;
 }
 
+/* A bzImage by its header (Linux boot protocol, "HdrS" at 0x202), a vmlinux by the banner in it. */
+static bool is_linux(const char *path)
+{
+	static const char banner[] = "Linux version ";
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char magic[4] = "";
+	struct stat st;
+	bool found;
+	void *map;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < LINUX_LEN_MIN)
+		return false;
+	if (pread(fd, magic, sizeof(magic), 0x202) == sizeof(magic) && !memcmp(magic, "HdrS", 4))
+		return true;
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return false;
+	found = memmem(map, (size_t)st.st_size, banner, sizeof(banner) - 1) != NULL;
+	munmap(map, (size_t)st.st_size);
+	return found;
+}
+
 static void *warn_thread(void *opaque)
 {
 	auto_close int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	struct probe_result result;
 	char line[512];
 
-	(void)opaque;
+	if (!is_linux(opaque))
+		return NULL; /* bare guests run on every kind */
 	if (kvm_fd >= 0 && probe_kvm(kvm_fd, &result) == 0 &&
 	    probe_explain(&result, line, sizeof(line)))
 		log_warn("%s", line);
 	return NULL;
 }
 
-void probe_warning_start(struct probe_warning *warning)
+void probe_warning_start(struct probe_warning *warning, const char *kernel_path)
 {
 	warning->started = !arch_probe_cpu_virtualizes() &&
-			   pthread_create(&warning->thread, NULL, warn_thread, NULL) == 0;
+			   pthread_create(&warning->thread, NULL, warn_thread,
+					  (void *)(uintptr_t)kernel_path) == 0;
 }
 
 void probe_warning_join(struct probe_warning *warning)

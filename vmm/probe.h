@@ -54,7 +54,8 @@ struct probe_warning {
 	bool started;
 };
 
-void probe_warning_start(struct probe_warning *warning);
+/* KERNEL_PATH is borrowed until the join; one that is no Linux starts nothing. */
+void probe_warning_start(struct probe_warning *warning, const char *kernel_path);
 void probe_warning_join(struct probe_warning *warning);
 
 #endif

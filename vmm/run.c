@@ -12,7 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 
 #include "vmm/end.h"
 #include "vmm/io_threads.h"
@@ -33,9 +32,6 @@
 /* A panic line of so long ago, with something else after it, was part of a log that someone looked
  * at. */
 #define PANIC_LINE_OLD_NS 10000000000ull
-
-/* A smaller kernel is a bare guest, which runs on every kind of /dev/kvm. */
-#define LINUX_LEN_MIN (1 << 20)
 
 struct run {
 	const struct config *config;
@@ -283,17 +279,6 @@ static void run_forget_end(struct run *run)
 	loop_timer_disarm(run->io.main_loop, &run->panic_timer);
 }
 
-/* Where /dev/kvm may be of a kind that runs no stock kernel, finds that out while the guest tries.
- */
-static void run_warn_of_software_kvm(struct run *run)
-{
-	struct stat kernel;
-
-	if (!run->warning.started && stat(run->config->kernel, &kernel) == 0 &&
-	    kernel.st_size >= LINUX_LEN_MIN)
-		probe_warning_start(&run->warning);
-}
-
 static int run_boot_once(struct run *run, struct timeline *timeline)
 {
 	int ret;
@@ -305,8 +290,8 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 	ret = io_threads_start(&run->io);
 	if (ret == 0)
 		ret = machine_start(run->machine);
-	if (ret == 0)
-		run_warn_of_software_kvm(run);
+	if (ret == 0 && !run->warning.started)
+		probe_warning_start(&run->warning, run->config->kernel);
 	while (ret == 0) {
 		ret = loop_run(run->io.main_loop);
 		if (ret < 0 || run_verdict(run) != END_PANIC ||
