@@ -555,8 +555,12 @@ static void a_limited_disk_takes_its_time(void **state)
 	check_many(*state, 0, VIRTIO_BLK_T_OUT, 20);
 	check_many(*state, 1, VIRTIO_BLK_T_IN, 20);
 	taken = loop_now_ns() - start;
-	/* 2000 a second; what was saved up, 20 requests, came at once. A busy host takes longer. */
-	assert_in_range(taken, (requests - 21) * 500000ull, (requests - 20) * 500000ull * 4);
+	/*
+	 * 2000 a second; what was saved up, 20 requests, came at once. A busy host takes longer,
+	 * and what it held up may be caught up with, which is not the limit's exactness:
+	 * test_limit_rate measures that.
+	 */
+	assert_in_range(taken, (requests - 21) * 450000ull, (requests - 20) * 500000ull * 10);
 }
 
 static void what_a_stopping_queue_holds_is_answered(void **state)
