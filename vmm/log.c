@@ -3,6 +3,7 @@
  */
 #include "vmm/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -106,23 +107,31 @@ static uint64_t log_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* One for all limits: it is held for a few instructions, and only when a guest misbehaves. */
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+
 void log_guest(struct log_limit *limit, const char *fmt, ...)
 {
 	uint64_t now = log_now_ms();
 	char tail[64] = "";
 	va_list args;
+	bool shown;
 
+	pthread_mutex_lock(&limit_lock);
 	if (!limit->window_start_ms || now - limit->window_start_ms >= LOG_LIMIT_WINDOW_MS) {
 		if (limit->suppressed)
 			snprintf(tail, sizeof(tail), " (%u more like it were left out)",
 				 limit->suppressed);
 		*limit = (struct log_limit){ .window_start_ms = now };
 	}
-	if (limit->count >= LOG_LIMIT_BURST) {
+	shown = limit->count < LOG_LIMIT_BURST;
+	if (shown)
+		limit->count++;
+	else
 		limit->suppressed++;
+	pthread_mutex_unlock(&limit_lock);
+	if (!shown)
 		return;
-	}
-	limit->count++;
 	va_start(args, fmt);
 	log_write(LOG_LEVEL_WARN, fmt, args, tail[0] ? tail : NULL);
 	va_end(args);

@@ -56,8 +56,7 @@ struct log_limit {
 	uint32_t suppressed;
 };
 
-/* A warning about a guest's behaviour, rate-limited by LIMIT. The caller serialises uses of LIMIT.
- */
+/* A warning about a guest's behaviour, rate-limited by LIMIT. Any thread. */
 void log_guest(struct log_limit *limit, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

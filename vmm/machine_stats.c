@@ -38,18 +38,18 @@ static bool read_at(int fd, void *buf, size_t len, uint64_t offset)
 /* One statistic of one number; histograms are left out. */
 static void kvm_add(json_t *object, int fd, const struct kvm_stats_header *header, unsigned index)
 {
-	struct {
-		struct kvm_stats_desc desc;
-		char name[KVM_STATS_NAME_MAX];
-	} entry = { 0 };
+	union {
+		struct kvm_stats_desc desc; /* its name follows it */
+		char bytes[sizeof(struct kvm_stats_desc) + KVM_STATS_NAME_MAX];
+	} entry = { .bytes = { 0 } };
 	size_t len = sizeof(entry.desc) + header->name_size;
 	uint64_t value;
 
-	if (header->name_size >= sizeof(entry.name) ||
+	if (header->name_size >= KVM_STATS_NAME_MAX ||
 	    !read_at(fd, &entry, len, header->desc_offset + index * len) || entry.desc.size != 1 ||
 	    !read_at(fd, &value, sizeof(value), header->data_offset + entry.desc.offset))
 		return;
-	json_object_set_new(object, entry.name, json_count(value));
+	json_object_set_new(object, entry.bytes + sizeof(entry.desc), json_count(value));
 }
 
 /* What KVM has counted for the machine or the vCPU behind FD; empty where it does not tell. */
