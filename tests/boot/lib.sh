@@ -121,7 +121,7 @@ machine_output()
 
 script_ended_well()
 {
-	machine_output | grep -q '^VMM-TEST-RESULT 0$' || {
+	machine_output | grep -q 'VMM-TEST-RESULT 0$' || {
 		machine_output | tail -n 30
 		echo "the script in the guest did not end with 0"
 		return 1
