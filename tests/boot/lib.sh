@@ -46,13 +46,35 @@ boot_enter()
 	work=$(mktemp -d)
 	trap boot_leave EXIT
 	chmod 755 "$work"
-	[ "$2" = lab ] || boot_own_network
+	if [ "$2" = lab ]; then
+		boot_hold_vcpu
+	else
+		boot_own_network
+	fi
 	mkdir "$work/image" "$work/small"
 	# Bound here, as an ordinary user may not go by the way through root's home.
 	mount --bind "$BOOT_IMAGE" "$work/image"
 	mount --bind "$BOOT_SMALL" "$work/small"
 	cp "$VMM" "$work/vmm"
 	vmm=$work/vmm
+}
+
+# KVM patches its own code when the first vCPU with a disabled APIC comes and when the last one
+# goes. On an emulated host with several processors one of them may still run the break point that
+# stands there meanwhile, and that host's kernel dies of it. One such vCPU that never goes away
+# prevents that.
+boot_hold_vcpu()
+{
+	(perl -e '
+		open(my $kvm, "+<", "/dev/kvm") or die;
+		my $fd = ioctl($kvm, 0xae01, 0) or die;		# KVM_CREATE_VM
+		open(my $machine, "+<&=", int($fd)) or die;
+		ioctl($machine, 0xae60, 0) or die;		# KVM_CREATE_IRQCHIP
+		ioctl($machine, 0xae41, 0) or die;		# KVM_CREATE_VCPU
+		$| = 1;
+		print "held\n";
+		sleep;' </dev/null >"$work/held" 2>&1 &)
+	wait_for 60 grep -q held "$work/held"
 }
 
 boot_leave()
@@ -202,7 +224,7 @@ wait_for()
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || {
-			tail -n 30 "$work/$vm.out" "$work/$vm.err" | tr -d '\r'
+			tail -n 30 "$work/$vm.out" "$work/$vm.err" 2>&1 | tr -d '\r'
 			echo "in vain: $*"
 			return 1
 		}
