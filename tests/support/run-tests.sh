@@ -47,6 +47,12 @@ elapsed()
 	echo "$((tenths / 10)).$((tenths % 10)) s"
 }
 
+# After 45 minutes nothing is tried again: the whole has 90.
+late()
+{
+	[ $(($(now_ms) - start_all)) -gt 2700000 ]
+}
+
 # build SUITE TARGET...: a suite whose programs do not build has failed, and the others go on.
 build()
 {
@@ -82,7 +88,7 @@ unit_program()
 		good=$(cmocka_count PASSED "$log")
 		bad=$(cmocka_count FAILED "$log")
 		none=$(cmocka_count SKIPPED "$log")
-		if [ "$status$bad" = 00 ] || [ $try = 2 ]; then
+		if [ "$status$bad" = 00 ] || [ $try = 2 ] || late; then
 			break
 		fi
 		echo "# $name: status $status, $bad failed; a second try follows"
@@ -151,7 +157,7 @@ script()
 		good=$(grep -c '^ok ' "$log")
 		bad=$(grep -c '^FAIL ' "$log")
 		none=$(grep -c '^skip ' "$log")
-		if [ "$status$bad" = 00 ] || [ "$status" = 77 ] || [ $try = 2 ]; then
+		if [ "$status$bad" = 00 ] || [ "$status" = 77 ] || [ $try = 2 ] || late; then
 			break
 		fi
 		echo "# $name: status $status, $bad failed; a second try follows"
