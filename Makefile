@@ -226,6 +226,11 @@ help:
 deps:
 	@tests/support/install-deps.sh build
 
+.PHONY: test-boot
+test-boot:
+	@tests/support/install-deps.sh all
+	@tests/support/run-tests.sh boot boot-full
+
 .PHONY: run
 run:
 	@tests/support/run-demo.sh

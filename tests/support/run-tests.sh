@@ -3,6 +3,7 @@
 #   unit  unit-asan  unit-tsan  unit tests, plain and with the sanitizers
 #   fuzz                        every fuzz target replays its corpus
 #   cli guest boot              the scripts test_*.sh and run.sh of tests/SUITE
+#   boot-full                   tests/boot/full_*.sh: longer boots, by name only (make test-boot)
 # A program or script that fails is tried once more, and the second try counts: the emulated host of
 # the lab fails now and then by itself. What failed first is shown, on lines that begin with "#".
 # One line a case on standard output: "ok NAME (seconds)", "FAIL NAME" with the end of its log,
@@ -185,7 +186,7 @@ suite_scripts()
 	guest) build "$suite" all guests vmm-asan || return ;;
 	*) build "$suite" all guests || return ;;
 	esac
-	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh; do
+	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh tests/"${suite%-full}"/"${suite#boot-}"_*.sh; do
 		[ -x "$path" ] || continue
 		found=1
 		script "$suite" "$path"
@@ -204,7 +205,7 @@ for suite; do
 	case $suite in
 	unit | unit-asan | unit-tsan) suite_unit "$suite" ;;
 	fuzz) suite_fuzz ;;
-	cli | guest | boot) suite_scripts "$suite" ;;
+	cli | guest | boot | boot-full) suite_scripts "$suite" ;;
 	*)
 		echo "run-tests: no suite '$suite'" >&2
 		exit 2
