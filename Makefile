@@ -212,6 +212,7 @@ help:
 	@echo 'make                build build/$(ARCH)/vmm'
 	@echo 'make run            install what is missing, build, and boot a small Linux: to a shell on a terminal'
 	@echo 'make test           install what is missing and run every test; ends with a line of counts'
+	@echo 'make test-boot      boot stock kernels and Debian in every way; half an hour'
 	@echo 'make test-quick     unit tests, command-line tests and corpus replay only'
 	@echo 'make crash-test     kill machines 200 times at random moments, and look for what was lost'
 	@echo 'make lint           clang-format, clang-tidy, cppcheck, shellcheck, check-deps, and a build by clang'
