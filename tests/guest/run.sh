@@ -128,7 +128,8 @@ hvc0_resizes()
 		) &
 		guest console 'acpi=off resize' $*
 	END
-	script -qfec "bash $work/resize.sh $*" /dev/null >"$work/out"
+	# Its own default, /bin/sh, would drop the exported function.
+	SHELL=$BASH script -qfec "bash $work/resize.sh $*" /dev/null >"$work/out"
 	cat "$work/out"
 	grep -q 'size 80 24' "$work/out"
 	grep -q 'size 101 37' "$work/out"
