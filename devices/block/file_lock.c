@@ -10,9 +10,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "vmm/log.h"
 
@@ -65,7 +67,10 @@ static void process_name(const char *pid, char *name, size_t room)
 	fclose(file);
 }
 
-/* "process 17 (name)" into WHO, or "another process". */
+/*
+ * "process 17 (name)" into WHO, or "this machine itself" when nobody else has it, or "another
+ * process".
+ */
 static void find_holder(int fd, char *who, size_t room)
 {
 	struct stat st;
@@ -85,6 +90,10 @@ static void find_holder(int fd, char *who, size_t room)
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !process_has_lock(entry->d_name, mark))
 			continue;
+		if (atoi(entry->d_name) == getpid()) {
+			snprintf(who, room, "this machine itself");
+			continue;
+		}
 		process_name(entry->d_name, name, sizeof(name));
 		snprintf(who, room, "process %.12s (%s)", entry->d_name, name);
 		break;
