@@ -631,6 +631,7 @@ void char_hub_reset(struct char_hub *hub)
 	hub_release_held(hub);
 	hub->virtio_up = false;
 	hub->panicked = false;
+	char_tail_forget_panic(&hub->tail);
 	memset(&hub->replay, 0, sizeof(hub->replay));
 	hub->serial.line.complete = true;
 	hub->virtio.line.complete = true;
@@ -697,6 +698,7 @@ void char_hub_forget_panic(struct char_hub *hub)
 {
 	pthread_mutex_lock(&hub->lock);
 	hub->panicked = false;
+	char_tail_forget_panic(&hub->tail);
 	pthread_mutex_unlock(&hub->lock);
 }
 

@@ -68,6 +68,16 @@ void char_tail_add(struct char_tail *tail, const struct char_line *line)
 	tail->next = (tail->next + 1) % CHAR_TAIL_MAX;
 	if (tail->count < CHAR_TAIL_MAX)
 		tail->count++;
+	tail->after_panic++;
+	if (!tail->panic[0] && char_line_is_panic(line)) {
+		memcpy(tail->panic, out, used + 1);
+		tail->after_panic = 0;
+	}
+}
+
+void char_tail_forget_panic(struct char_tail *tail)
+{
+	tail->panic[0] = '\0';
 }
 
 void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const char *line),
@@ -75,6 +85,8 @@ void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const
 {
 	unsigned first = (tail->next + CHAR_TAIL_MAX - tail->count) % CHAR_TAIL_MAX;
 
+	if (tail->panic[0] && tail->after_panic >= CHAR_TAIL_MAX)
+		fn(opaque, tail->panic);
 	for (unsigned i = 0; i < tail->count; i++)
 		fn(opaque, tail->text[(first + i) % CHAR_TAIL_MAX]);
 }

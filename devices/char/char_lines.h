@@ -32,16 +32,20 @@ bool char_line_is_panic(const struct char_line *line);
 /* True for the lines that are Linux's very last after a panic. */
 bool char_line_ends_panic(const struct char_line *line);
 
-/* The last CHAR_TAIL_MAX lines. Zero-initialise. */
+/* The last CHAR_TAIL_MAX lines, and the panic line though more came after it. Zero-initialise. */
 struct char_tail {
 	char text[CHAR_TAIL_MAX][CHAR_LINE_MAX + 1];
 	unsigned next;
 	unsigned count;
+	char panic[CHAR_LINE_MAX + 1]; /* empty: none yet */
+	unsigned after_panic;	       /* lines since then */
 };
 
 /* Keeps a copy; control characters and escape sequences are left out. */
 void char_tail_add(struct char_tail *tail, const struct char_line *line);
-/* Calls FN with each line, oldest first. */
+/* The panic line was one of a log that someone looked at, or of the boot before. */
+void char_tail_forget_panic(struct char_tail *tail);
+/* Calls FN with each line, oldest first: at most CHAR_TAIL_MAX and the panic line before them. */
 void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const char *line),
 		    void *opaque);
 

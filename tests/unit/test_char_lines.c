@@ -96,6 +96,33 @@ static void tail_keeps_the_last_lines_in_order(void **state)
 	assert_memory_equal(all.text, "3|4|5|", 6);
 }
 
+static void tail_keeps_the_panic_line_when_a_long_trace_follows(void **state)
+{
+	static struct char_tail tail;
+	struct char_line line = { 0 };
+	struct collected all = { 0 };
+
+	(void)state;
+	fill(&line, "[    1.0] Kernel panic - not syncing: why");
+	char_tail_add(&tail, &line);
+	fill(&line, "trace");
+	for (unsigned i = 0; i < CHAR_TAIL_MAX - 1; i++)
+		char_tail_add(&tail, &line);
+	char_tail_each(&tail, collect, &all);
+	assert_int_equal(all.count, CHAR_TAIL_MAX);
+	fill(&line, "[    1.1] ---[ end Kernel panic - not syncing: why ]---");
+	char_tail_add(&tail, &line);
+	memset(&all, 0, sizeof(all));
+	char_tail_each(&tail, collect, &all);
+	assert_int_equal(all.count, CHAR_TAIL_MAX + 1);
+	assert_ptr_equal(strstr(all.text, "[    1.0] Kernel panic - not syncing: why|trace|"),
+			 all.text);
+	char_tail_forget_panic(&tail);
+	memset(&all, 0, sizeof(all));
+	char_tail_each(&tail, collect, &all);
+	assert_int_equal(all.count, CHAR_TAIL_MAX);
+}
+
 static void tail_leaves_out_escape_sequences(void **state)
 {
 	static struct char_tail tail;
@@ -185,6 +212,7 @@ int main(void)
 		cmocka_unit_test(long_line_becomes_several),
 		cmocka_unit_test(panic_line_is_recognised_with_and_without_a_time_stamp),
 		cmocka_unit_test(tail_keeps_the_last_lines_in_order),
+		cmocka_unit_test(tail_keeps_the_panic_line_when_a_long_trace_follows),
 		cmocka_unit_test(tail_leaves_out_escape_sequences),
 		cmocka_unit_test(replay_is_recognised_and_ends),
 		cmocka_unit_test(output_that_is_no_replay_is_never_left_out),
