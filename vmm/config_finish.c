@@ -234,6 +234,12 @@ static int derive_root(struct config *config, const struct utsname *host)
 	if (config->disk_count == 0 || config->cmdline_only)
 		return 0;
 	fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT) {
+		log_err("there is no disk %s: name one that there is, or make an empty one: "
+			"truncate -s 4G %s",
+			disk->path, disk->path);
+		return -ENOENT;
+	}
 	if (fd < 0)
 		return log_errno(errno, "open the disk %s", disk->path);
 	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {

@@ -37,6 +37,17 @@ static int open_standard_streams(void)
 	return 0;
 }
 
+/* What a command printed must have arrived: a full disk, for example, is a failure. */
+static int flush_output(int status)
+{
+	int err = fflush(stdout) == 0 ? (ferror(stdout) ? EIO : 0) : errno;
+
+	if (!err)
+		return status;
+	log_errno(err, "write to standard output");
+	return status ? status : EXIT_STATUS_HOST;
+}
+
 int main(int argc, char **argv)
 {
 	if (open_standard_streams() < 0)
@@ -49,7 +60,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return flush_output(commands[i].run(argc - 1, argv + 1));
 	log_err("no command %s; `vmm help` lists them", argv[1]);
 	return EXIT_STATUS_HOST;
 }
