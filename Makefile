@@ -27,6 +27,7 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 # One line a file. A new device is one line here and one in vmm/machine.c.
 vmm_SRC := \
 	vmm/kernel_config.c \
+	vmm/guest/relay_parse.c \
 	vmm/cli/doctor.c \
 	vmm/cli/doctor_host.c \
 	vmm/cli/doctor_kernel.c \
@@ -43,6 +44,9 @@ vmm_SRC := \
 	vmm/config_net.c \
 	vmm/config_publish.c \
 	vmm/config_console.c \
+	vmm/config_volume.c \
+	vmm/config_words.c \
+	vmm/config_workload.c \
 	vmm/config_options.c \
 	vmm/config_locate.c \
 	vmm/config_json.c \
@@ -71,7 +75,8 @@ vmm_SRC := \
 	vmm/machine_host.c \
 	vmm/machine_stats.c \
 	vmm/machine.c \
-	vmm/run.c
+	vmm/run.c \
+	vmm/boundary/boundary.c
 
 devices_SRC := \
 	devices/limit.c \
@@ -96,6 +101,8 @@ devices_SRC := \
 	devices/char/char_sink.c \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
+	devices/virtio/console_port.c \
+	devices/virtio/console_control.c \
 	devices/virtio/virtio_console.c \
 	devices/net/net_event.c \
 	devices/net/net_stream.c \

@@ -20,6 +20,7 @@ void config_fini(struct config *config)
 		if (config_options[i].type == CONFIG_TYPE_LIST)
 			config_options[i].list->clear(config);
 	}
+	config_command.list->clear(config);
 	config_fields_free(config_options, config_option_count, config);
 	free(config->cmdline_full);
 	free(config->root);

@@ -17,6 +17,8 @@
 #define CONFIG_DISKS_MAX   16
 #define CONFIG_NETS_MAX	   8
 #define CONFIG_PUBLISH_MAX 16
+#define CONFIG_VOLUMES_MAX 12
+#define CONFIG_WORDS_MAX   4096 /* of a command, or of its environment */
 
 /* Limits of one device; 0: none. A name joins devices into one shared limit. */
 struct config_limit {
@@ -36,7 +38,13 @@ struct config_disk {
 	struct config_limit limit;
 };
 
-enum config_net_kind { CONFIG_NET_NONE, CONFIG_NET_TAP, CONFIG_NET_FD, CONFIG_NET_USER };
+enum config_net_kind {
+	CONFIG_NET_NONE,
+	CONFIG_NET_TAP,
+	CONFIG_NET_FD,
+	CONFIG_NET_USER,
+	CONFIG_NET_HOST, /* the host's own; stands alone */
+};
 
 struct config_publish {
 	char *host_addr; /* NULL: every address */
@@ -57,6 +65,20 @@ struct config_net {
 	char *ip;	 /* for the kernel's own configuration: dhcp, or ADDR/PREFIX; NULL: none */
 	char *gateway;	 /* with an address; NULL: none */
 	struct config_limit limit;
+};
+
+/* What contains a command: see vmm/boundary/boundary.h. */
+enum config_as {
+	CONFIG_AS_PLAIN, /* no command: a machine that boots a kernel, its console the terminal's */
+	CONFIG_AS_MACHINE,
+	CONFIG_AS_CONTAINER,
+	CONFIG_AS_HOST,
+};
+
+struct config_volume {
+	char *source; /* on the host: a directory or an image */
+	char *target; /* in the root: absolute, without "..", not "/" */
+	bool read_only;
 };
 
 enum config_console { CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
@@ -90,6 +112,20 @@ struct config {
 	enum config_on_panic on_panic;
 	uint64_t timeout_ms; /* 0: none */
 	char *name;
+	/* With --rootfs only. After config_finish `as` is not plain, the hostname is set, and each
+	 * variable of ENV has its value. */
+	enum config_as as;
+	char *rootfs; /* directory, never changed */
+	char *keep;   /* directory for what was written, or NULL: thrown away */
+	struct config_volume volumes[CONFIG_VOLUMES_MAX];
+	unsigned volume_count;
+	char **env; /* NAME=VALUE, each name once; ends with NULL; NULL when there is none */
+	unsigned env_count;
+	char *workdir; /* absolute, or NULL: / */
+	char *user;    /* NAME|UID[:GROUP|GID], or NULL: root */
+	char *hostname;
+	char **command; /* ends with NULL; NULL when there is none */
+	unsigned command_count;
 	enum loop_engine io_engine;
 	unsigned io_threads; /* 0: the main loop does it all */
 	unsigned poll_usec;

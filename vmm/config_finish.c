@@ -6,6 +6,7 @@
 #include "vmm/config_finish.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -105,6 +106,41 @@ static bool is_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/*
+ * The newest of our own kernels that guest-kernel-configs/build.sh left in the cache: it has all
+ * built in that a command's machine needs, and boots quickest.
+ */
+static int use_cached_kernel(struct config *config)
+{
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+	auto_free char *pattern = NULL;
+	time_t newest = 0;
+	glob_t found;
+
+	if (!cache && !home)
+		return 0;
+	if (asprintf(&pattern, "%s%s/vmm/kernels/full-*/vmlinux", cache ? cache : home,
+		     cache ? "" : "/.cache") < 0)
+		return no_memory();
+	if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct stat st;
+
+		if (stat(found.gl_pathv[i], &st) < 0 || !S_ISREG(st.st_mode) ||
+		    st.st_mtime < newest)
+			continue;
+		newest = st.st_mtime;
+		free(config->kernel);
+		config->kernel = strdup(found.gl_pathv[i]);
+	}
+	globfree(&found);
+	if (config->kernel)
+		log_debug("kernel %s", config->kernel);
+	return 0;
+}
+
 /* The host's own kernel, whose drivers are mostly in its initrd. */
 static int use_host_kernel(struct config *config, const struct utsname *host)
 {
@@ -123,7 +159,7 @@ static int use_host_kernel(struct config *config, const struct utsname *host)
 	}
 	config->kernel = kernel;
 	kernel = NULL;
-	if (!config->initrd && access(initrd, R_OK) == 0) {
+	if (!config->rootfs && !config->initrd && access(initrd, R_OK) == 0) {
 		config->initrd = initrd;
 		initrd = NULL;
 	}
@@ -147,6 +183,12 @@ static int find_kernel(struct config *config, const struct utsname *host)
 			return no_memory();
 		log_info("kernel %s", config->kernel);
 		return 0;
+	}
+	if (config->rootfs) {
+		int ret = use_cached_kernel(config);
+
+		if (ret < 0 || config->kernel)
+			return ret;
 	}
 	return use_host_kernel(config, host);
 }
@@ -174,6 +216,12 @@ static void default_net(struct config *config)
 	if (config->net_given)
 		return;
 	config->net_given = true;
+	if (config->as == CONFIG_AS_HOST) {
+		config->nets[0] =
+			(struct config_net){ .kind = CONFIG_NET_HOST, .fd = -1, .queues = 1 };
+		config->net_count = 1;
+		return;
+	}
 	if (!config_is_in_path("passt")) {
 		log_info("no network: install passt for one, or name one with --net");
 		return;
@@ -199,7 +247,7 @@ static void derive_macs(struct config *config)
 		char index[2] = { (char)('0' + i), '\0' };
 		uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-		if (net->has_mac)
+		if (net->has_mac || net->kind == CONFIG_NET_HOST)
 			continue;
 		hash = hash_text(hash, config->name);
 		hash = hash_text(hash, net->tap ? net->tap : "");
@@ -231,7 +279,7 @@ static int derive_root(struct config *config, const struct utsname *host)
 	auto_close int fd = -1;
 	int ret;
 
-	if (config->disk_count == 0 || config->cmdline_only)
+	if (config->disk_count == 0 || config->cmdline_only || config->rootfs)
 		return 0;
 	fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT) {
@@ -284,7 +332,12 @@ int config_finish(struct config *config)
 		if (!config->name)
 			return no_memory();
 	}
-	ret = find_kernel(config, &host);
+	ret = config_finish_workload(config);
+	if (ret < 0)
+		return ret;
+	/* A container and the host have theirs. */
+	if (config->as == CONFIG_AS_PLAIN || config->as == CONFIG_AS_MACHINE)
+		ret = find_kernel(config, &host);
 	if (ret < 0)
 		return ret;
 	default_net(config);
@@ -293,6 +346,9 @@ int config_finish(struct config *config)
 	if (ret < 0)
 		return ret;
 	free(config->cmdline_full);
+	config->cmdline_full = NULL;
+	if (!config->kernel)
+		return 0;
 	config->cmdline_full = config_cmdline(config, NULL);
 	if (!config->cmdline_full)
 		return no_memory();

@@ -24,6 +24,8 @@ static void print_option(const struct config_field *option)
 void config_options_help(void)
 {
 	puts("Usage: vmm run [--kernel FILE] [--disk PATH] [OPTION...]\n"
+	     "       vmm run --rootfs DIR [--as machine|container|host] [OPTION...] -- COMMAND "
+	     "[ARG...]\n"
 	     "\n"
 	     "Boots Linux in a virtual machine, its console on this terminal. Ctrl-a x quits,\n"
 	     "Ctrl-a h helps. An option is written --name VALUE or --name=VALUE.");
@@ -32,5 +34,5 @@ void config_options_help(void)
 			printf("\n%s:\n", config_options[i].group);
 		print_option(&config_options[i]);
 	}
-	puts("\nMore: vmm help disk, net, console, config, kernel, stats, exit-codes.");
+	puts("\nMore: vmm help rootfs, disk, net, console, config, kernel, stats, exit-codes.");
 }

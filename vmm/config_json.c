@@ -94,6 +94,8 @@ static int read_key(struct config_reader *reader, json_t *value, struct place *p
 
 	if (is_ignored(place->key))
 		return 0;
+	if (strcmp(place->key, config_command.name) == 0)
+		option = &config_command;
 	if (!option)
 		config_field_unknown(config_options, config_option_count, "", place->key, &err);
 	else if (option->type == CONFIG_TYPE_ACTION)

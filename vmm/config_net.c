@@ -12,6 +12,7 @@
 struct net_words {
 	bool none;
 	bool user;
+	bool host;
 	unsigned fd; /* 0: not given */
 	struct config_net net;
 };
@@ -39,6 +40,10 @@ static const struct config_field net_fields[] = {
 	  .max = 1 << 20,
 	  .arg = "N",
 	  .help = "a tap or macvtap descriptor that was passed" },
+	{ .name = "host",
+	  .type = CONFIG_TYPE_FLAG,
+	  .offset = FIELD(host),
+	  .help = "the host's own network; only for a command, not in a machine" },
 	{ .name = "mac",
 	  .type = CONFIG_TYPE_MAC,
 	  .offset = FIELD(net.mac),
@@ -104,14 +109,16 @@ static void net_fini(struct net_words *words)
 
 static int set_kind(struct net_words *words, struct config_error *err)
 {
-	int kinds = words->none + words->user + (words->net.tap != NULL) + (words->fd != 0);
+	int kinds = words->none + words->user + words->host + (words->net.tap != NULL) +
+		    (words->fd != 0);
 
 	if (kinds == 0)
-		return config_error_set(err,
-					"names no network: write none, user, tap=NAME or fd=N");
+		return config_error_set(
+			err, "names no network: write none, user, tap=NAME, fd=N or host");
 	if (kinds > 1)
 		return config_error_set(
-			err, "names several networks: write one of none, user, tap=NAME, fd=N");
+			err,
+			"names several networks: write one of none, user, tap=NAME, fd=N, host");
 	words->net.fd = words->fd ? (int)words->fd : -1;
 	if (words->user)
 		words->net.kind = CONFIG_NET_USER;
@@ -119,6 +126,8 @@ static int set_kind(struct net_words *words, struct config_error *err)
 		words->net.kind = CONFIG_NET_TAP;
 	else if (words->fd)
 		words->net.kind = CONFIG_NET_FD;
+	else if (words->host)
+		words->net.kind = CONFIG_NET_HOST;
 	else
 		words->net.kind = CONFIG_NET_NONE;
 	for (unsigned i = 0; i < 6; i++)
@@ -192,6 +201,8 @@ static int check_among_others(const struct config *config, const struct config_n
 {
 	if (config->net_given && config->net_count == 0)
 		return config_error_set(err, "none was given before: leave one of them out");
+	if (config->net_count && config->nets[0].kind == CONFIG_NET_HOST)
+		return config_error_set(err, "host was given before: leave one of them out");
 	if (config->net_count == CONFIG_NETS_MAX)
 		return config_error_set(err, "is one too many: a machine has at most %d networks",
 					CONFIG_NETS_MAX);
@@ -209,14 +220,18 @@ static int check_among_others(const struct config *config, const struct config_n
 	return 0;
 }
 
-static int none_add(struct config *config, struct net_words *words, struct config_error *err)
+/* none and host: no card that words could describe, and no other network beside them. */
+static int check_alone(const struct config *config, const struct net_words *words, const char *name,
+		       struct config_error *err)
 {
+	const struct config_net *net = &words->net;
+
 	if (config->net_count)
-		return config_error_set(err, "none after another network: leave one of them out");
-	if (words->net.has_mac || words->net.mtu || words->net.vhost || words->net.ip ||
-	    words->net.queues > 1 || words->net.limit.ops_per_s || words->net.limit.bytes_per_s)
-		return config_error_set(err, "none stands alone: leave the other words out");
-	config->net_given = true;
+		return config_error_set(err, "%s after another network: leave one of them out",
+					name);
+	if (net->has_mac || net->mtu || net->vhost || net->ip || net->queues > 1 ||
+	    net->limit.ops_per_s || net->limit.bytes_per_s)
+		return config_error_set(err, "%s stands alone: leave the other words out", name);
 	return 0;
 }
 
@@ -226,10 +241,14 @@ static int net_append(struct config *config, struct net_words *words, struct con
 	int ret = set_kind(words, err);
 
 	if (ret == 0 && words->net.kind == CONFIG_NET_NONE) {
-		ret = none_add(config, words, err);
+		ret = check_alone(config, words, "none", err);
+		if (ret == 0)
+			config->net_given = true;
 		net_fini(words);
 		return ret;
 	}
+	if (ret == 0 && words->net.kind == CONFIG_NET_HOST)
+		ret = check_alone(config, words, "host", err);
 	if (ret == 0)
 		ret = check_net(&words->net, err);
 	if (ret == 0)
@@ -277,6 +296,7 @@ static json_t *net_print_one(const struct config_net *net)
 {
 	struct net_words words = {
 		.user = net->kind == CONFIG_NET_USER,
+		.host = net->kind == CONFIG_NET_HOST,
 		.fd = net->kind == CONFIG_NET_FD ? (unsigned)net->fd : 0,
 		.net = *net,
 	};

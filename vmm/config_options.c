@@ -33,6 +33,12 @@ static const char *const engine_words[] = { [LOOP_ENGINE_AUTO] = "auto",
 					    [LOOP_ENGINE_EPOLL] = "epoll",
 					    NULL };
 
+static const char *const as_words[] = { [CONFIG_AS_PLAIN] = "plain",
+					[CONFIG_AS_MACHINE] = "machine",
+					[CONFIG_AS_CONTAINER] = "container",
+					[CONFIG_AS_HOST] = "host",
+					NULL };
+
 const struct config_field config_options[] = {
 	{ .name = "kernel",
 	  .type = CONFIG_TYPE_FILE,
@@ -85,7 +91,7 @@ const struct config_field config_options[] = {
 	{ .name = "net",
 	  .type = CONFIG_TYPE_LIST,
 	  .list = &config_list_net,
-	  .arg = "none|user|tap=NAME|fd=N[,...]",
+	  .arg = "none|user|tap=NAME|fd=N|host[,...]",
 	  .help = "a network card; user when passt is there (help net)" },
 	{ .name = "publish",
 	  .type = CONFIG_TYPE_LIST,
@@ -108,6 +114,49 @@ const struct config_field config_options[] = {
 	  .offset = FIELD(name),
 	  .arg = "NAME",
 	  .help = "seen in SMBIOS; MAC addresses are made from it (vmm)" },
+
+	{ .name = "rootfs",
+	  .type = CONFIG_TYPE_FILE,
+	  .offset = FIELD(rootfs),
+	  .arg = "DIR",
+	  .group = "One command (vmm run --rootfs DIR -- COMMAND [ARG...])",
+	  .help = "run COMMAND with DIR as its root, which is never changed (help rootfs)" },
+	{ .name = "as",
+	  .type = CONFIG_TYPE_ENUM,
+	  .offset = FIELD(as),
+	  .words = as_words,
+	  .arg = "machine|container|host",
+	  .help = "what contains it (machine; without --rootfs: plain)" },
+	{ .name = "keep",
+	  .type = CONFIG_TYPE_FILE,
+	  .offset = FIELD(keep),
+	  .arg = "DIR",
+	  .help = "keep what it writes in DIR; else it is thrown away" },
+	{ .name = "volume",
+	  .type = CONFIG_TYPE_LIST,
+	  .list = &config_list_volume,
+	  .arg = "SRC:DST[:ro]",
+	  .help = "a directory or an image of the host, seen at DST" },
+	{ .name = "env",
+	  .type = CONFIG_TYPE_LIST,
+	  .list = &config_list_env,
+	  .arg = "NAME[=VALUE]",
+	  .help = "a variable of its environment; without =VALUE as it is here" },
+	{ .name = "workdir",
+	  .type = CONFIG_TYPE_FILE,
+	  .offset = FIELD(workdir),
+	  .arg = "DIR",
+	  .help = "where it starts (/)" },
+	{ .name = "user",
+	  .type = CONFIG_TYPE_TEXT,
+	  .offset = FIELD(user),
+	  .arg = "USER[:GROUP]",
+	  .help = "who it is, by name in its root or by number (root)" },
+	{ .name = "hostname",
+	  .type = CONFIG_TYPE_TEXT,
+	  .offset = FIELD(hostname),
+	  .arg = "NAME",
+	  .help = "its host's name (that of --name)" },
 
 	{ .name = "on-reboot",
 	  .type = CONFIG_TYPE_ENUM,
@@ -171,14 +220,17 @@ const struct config_field config_options[] = {
 	{ .name = "help", .letter = 'h', .type = CONFIG_TYPE_ACTION, .help = "print this" },
 };
 const size_t config_option_count = ARRAY_SIZE(config_options);
+const struct config_field config_command = { .name = "command",
+					     .type = CONFIG_TYPE_LIST,
+					     .list = &config_list_command };
 
 void config_option_own(struct config_reader *reader, const struct config_field *option,
 		       unsigned owner)
 {
 	size_t index = 0;
 
-	for (const struct config_field *o = config_options; o != option; o++)
-		index += o->type == CONFIG_TYPE_LIST;
+	for (size_t i = 0; i < config_option_count && &config_options[i] != option; i++)
+		index += config_options[i].type == CONFIG_TYPE_LIST;
 	assert(index < ARRAY_SIZE(reader->list_owner));
 	if (reader->list_owner[index] != owner)
 		option->list->clear(reader->config);
@@ -257,12 +309,29 @@ static int apply(struct config_reader *reader, const struct config_field *option
 
 static int refuse_word(const char *word)
 {
-	if (strcmp(word, "--") == 0)
-		log_err("--: no command is run in the guest yet: leave out what follows");
-	else
-		log_err("%s: not an option: write --kernel FILE or --disk PATH, see vmm run --help",
-			word);
+	log_err("%s: not an option: write --kernel FILE or --disk PATH, or -- before a command; "
+		"see vmm run --help",
+		word);
 	return -EINVAL;
+}
+
+/* All that follows "--". */
+static int read_command(struct config_reader *reader, int argc, char **argv)
+{
+	struct config_error err;
+
+	if (argc == 0) {
+		log_err("--: nothing follows: write -- COMMAND [ARG...]");
+		return -EINVAL;
+	}
+	config_option_own(reader, &config_command, 0);
+	for (int i = 0; i < argc; i++) {
+		if (config_list_command.add(reader->config, argv[i], &err) < 0) {
+			log_err("-- %.200s: %s", argv[0], err.text);
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 /* Finds the option that WORD (-v, --memory, --memory=512M) means; *VALUE is after the '='. */
@@ -340,7 +409,9 @@ int config_parse(struct config *config, int argc, char **argv)
 	for (int i = 0; i < argc;) {
 		int used;
 
-		if (argv[i][0] != '-' || strcmp(argv[i], "--") == 0 || argv[i][1] == '\0')
+		if (strcmp(argv[i], "--") == 0)
+			return read_command(&reader, argc - i - 1, argv + i + 1);
+		if (argv[i][0] != '-' || argv[i][1] == '\0')
 			return refuse_word(argv[i]);
 		used = read_option(&reader, argc - i, argv + i);
 		if (used < 0)

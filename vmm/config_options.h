@@ -10,6 +10,8 @@
 
 extern const struct config_field config_options[];
 extern const size_t config_option_count;
+/* The command: after "--" on the command line, "command" in a file. */
+extern const struct config_field config_command;
 
 /*
  * Reading in progress. What is given again replaces what was given before; a list that a file gave

@@ -36,6 +36,10 @@ json_t *config_to_json(const struct config *config)
 		if (json_object_set_new(object, option->name, value) < 0)
 			goto no_memory;
 	}
+	if (object && config->command_count &&
+	    json_object_set_new(object, config_command.name, config_command.list->print(config)) <
+		    0)
+		goto no_memory;
 	if (object && json_object_set_new(object, "derived", print_derived(config)) < 0)
 		goto no_memory;
 	return object;

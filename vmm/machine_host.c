@@ -94,6 +94,7 @@ static int host_open_net(struct machine_host *host, unsigned index)
 	case CONFIG_NET_USER:
 		return host_open_user_net(host, index);
 	case CONFIG_NET_NONE:
+	case CONFIG_NET_HOST: /* refused before */
 		break;
 	}
 	return 0;

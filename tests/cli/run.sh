@@ -19,7 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" "$work/dir"
 cp "$vmm" "$work/bin/vmm" || exit 1
-for program in bash cat chmod cmp cp env grep head jq ls printf rm sed sort tail touch tr truncate uname wc; do
+for program in bash cat chmod cmp cp env grep head jq ls mkdir printf rm sed sort tail touch tr truncate uname wc; do
 	path=$(type -P "$program") && ln -s "$path" "$work/bin/$program"
 done
 

@@ -25,6 +25,7 @@ check '^devices/net/' "vmm/(loop|log|err)\.h|devices/net/.*|devices/limit\.h"
 check '^devices/char/' "vmm/(loop|log|err)\.h|devices/char/.*"
 check '^arch/[a-z0-9_]+/' "$six|arch/.*|(acpi_tables|dsdt|ssdt).*\.h"
 check '^vmm/cli/' "vmm/[^/]*\.h|vmm/cli/.*|vmm/boundary/boundary\.h|vmm/compare/.*|vmm/image/.*|arch/arch\.h"
+check '^vmm/boundary/' "vmm/[^/]*\.h|vmm/boundary/.*|vmm/image/.*|vmm/guest/.*|arch/arch\.h"
 check '^vmm/image/' "vmm/(log|err)\.h|vmm/image/.*"
 check '^vmm/guest/' "vmm/guest/.*"
 # The core names a device in machine.c (and its parts machine_*.c) alone.

@@ -14,7 +14,7 @@
 static bool is_path(const struct config_field *option)
 {
 	return option->type == CONFIG_TYPE_FILE || strcmp(option->name, "config") == 0 ||
-	       strcmp(option->name, "disk") == 0;
+	       strcmp(option->name, "disk") == 0 || strcmp(option->name, "volume") == 0;
 }
 
 static void print_words(const struct config_field *option, const char *separator)
@@ -24,7 +24,7 @@ static void print_words(const struct config_field *option, const char *separator
 }
 
 static const char commands[] = "run doctor help version";
-static const char topics[] = "run exit-codes kernel disk net publish console config";
+static const char topics[] = "run rootfs exit-codes kernel disk net publish console config stats";
 
 static void print_bash(void)
 {

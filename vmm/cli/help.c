@@ -49,7 +49,8 @@ static const char disk_text[] =
 	"In a PATH a comma is written \\, and a backslash before a comma \\\\. Words:\n";
 
 static const char net_text[] =
-	"--net none | user | tap=NAME | fd=N [,WORD...]  a network card, as often as there are "
+	"--net none | user | tap=NAME | fd=N | host [,WORD...]  a network card, as often as there "
+	"are\n"
 	"cards.\n"
 	"\n"
 	"Without --net it is user when the program passt is in PATH, else none. Words:\n";
@@ -69,6 +70,39 @@ static const char console_text[] =
 	"Ctrl-a x\n"
 	"quits, Ctrl-a h helps, Ctrl-a Ctrl-a sends Ctrl-a. Words:\n";
 
+static const char rootfs_text[] =
+	"vmm run --rootfs DIR [--as machine|container|host] [OPTION...] -- COMMAND [ARG...]\n"
+	"\n"
+	"Runs COMMAND with DIR as its root. DIR is never changed: what the command writes is "
+	"thrown "
+	"away,\n"
+	"or brought to another directory by --keep. Standard input, output and error are the "
+	"command's; a\n"
+	"terminal stays one; SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on "
+	"to "
+	"it.\n"
+	"\n"
+	"  --as machine    a kernel of its own in a virtual machine (the default). DIR becomes a\n"
+	"                  read-only image by mkfs.erofs, kept in ~/.cache/vmm/images; a volume is "
+	"a\n"
+	"                  directory with :ro, or an ext4 or erofs image\n"
+	"  --as container  namespaces, control groups and filters of the host's kernel\n"
+	"  --as host       nothing but the root: no limits\n"
+	"\n"
+	"--cpus, --memory, --net, --publish, --volume, --env, --workdir, --user, --hostname, "
+	"--timeout\n"
+	"and --name mean the same for each; what one cannot do is refused in a line that names "
+	"another.\n"
+	"The exit status is the command's, and besides\n"
+	"\n"
+	"  124   the --timeout passed\n"
+	"  125   wrong usage, or the command could not be run for a reason of ours\n"
+	"  126   the command is there but cannot be executed\n"
+	"  127   the command is not there\n"
+	"  128+n it died by signal n; 137 also when it went beyond --memory, which a line says\n"
+	"\n"
+	"--volume SOURCE:TARGET[:ro]  in a file of configuration an object of these words:\n";
+
 static const char config_text[] =
 	"--config FILE.json reads options from a JSON object: the keys are the long options' "
 	"names,\n"
@@ -81,11 +115,12 @@ static const char config_text[] =
 	"    \"net\": \"user\"\n"
 	"  }\n"
 	"\n"
-	"An option after --config replaces the file's; for --disk, --net and --publish the whole\n"
-	"list. --print-config prints all that would be used, derived values too, as such a file, "
-	"and\n"
-	"ends; read back it gives the same. Its \"derived\" part is told for reading, and passed "
-	"over.\n";
+	"An option after --config replaces the file's; of --disk, --net, --publish, --volume and "
+	"--env\n"
+	"the whole list. A command is a list of texts, \"command\". --print-config prints all that "
+	"would\n"
+	"be used, derived values too, as such a file, and ends; read back it gives the same. Its\n"
+	"\"derived\" part is told for reading, and passed over.\n";
 
 static const char kernel_text[] =
 	"--kernel FILE takes a bzImage of any compression, or a vmlinux.\n"
@@ -116,6 +151,10 @@ static const char stats_text[] =
 
 static const struct topic topics[] = {
 	{ .name = "run", .summary = "options of vmm run", .print = config_options_help },
+	{ .name = "rootfs",
+	  .summary = "one command in a root directory",
+	  .text = rootfs_text,
+	  .list = &config_list_volume },
 	{ .name = "exit-codes", .summary = "how vmm run ends", .text = exit_codes_text },
 	{ .name = "kernel", .summary = "which kernel, which command line", .text = kernel_text },
 	{ .name = "disk",

@@ -1,8 +1,10 @@
 /*
- * vmm run: boots a machine and gives back how it ended. Main thread.
+ * vmm run: boots a machine, or runs one command within a boundary, and gives back how it ended.
+ * Main thread.
  */
 #include "vmm/run.h"
 
+#include "vmm/boundary/boundary.h"
 #include "vmm/cli/cli.h"
 #include "vmm/config.h"
 #include "vmm/end.h"
@@ -22,6 +24,8 @@ static int run(struct config *config, struct timeline *timeline, int argc, char 
 	if (config->print_config)
 		return config_print(config) < 0 ? EXIT_STATUS_HOST : 0;
 	timeline_mark(timeline, "configuration");
+	if (config->rootfs)
+		return boundary_run(config, timeline);
 	log_debug("command line: %s", config->cmdline_full);
 	return run_machine(config, timeline);
 }

@@ -1,0 +1,27 @@
+/*
+ * The boundaries there are, and the order in which one is used. Called by vmm/cli/run.c on the main
+ * thread.
+ */
+#include "vmm/boundary/boundary.h"
+
+#include "vmm/end.h"
+#include "vmm/log.h"
+
+/* By enum config_as. */
+static const struct boundary_ops *const boundaries[] = {
+	[CONFIG_AS_HOST] = NULL,
+};
+
+int boundary_run(const struct config *config, struct timeline *timeline)
+{
+	static const char *const names[] = { "plain", "machine", "container", "host" };
+	const struct boundary_ops *boundary = boundaries[config->as];
+
+	if (!boundary) {
+		log_err("--as %s: this vmm was built without it", names[config->as]);
+		return EXIT_STATUS_HOST;
+	}
+	if (boundary->refuse(config) < 0 || boundary->sweep() < 0)
+		return EXIT_STATUS_HOST;
+	return boundary->run(config, timeline);
+}
