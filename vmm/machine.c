@@ -245,15 +245,24 @@ static void destroy_rng(void *owner)
 	virtio_rng_destroy(owner);
 }
 
+/* hvc0, and the ports of the machine's owner. */
 static int machine_add_console(struct machine *m)
 {
+	const struct machine_ports *named = &m->host->ports;
+	struct virtio_console_port ports[1 + MACHINE_PORTS_MAX] = {
+		{ .port = char_hub_virtio_port(m->host->console) },
+	};
 	struct virtio_console *console;
 	int ret;
 
-	if (m->config->console != CONFIG_CONSOLE_VIRTIO)
+	if (m->config->console != CONFIG_CONSOLE_VIRTIO && !named->count)
 		return 0;
-	ret = virtio_console_create(&console, &m->vm.mem, m->io->main_loop,
-				    char_hub_virtio_port(m->host->console));
+	for (unsigned i = 0; i < named->count; i++)
+		ports[1 + i] = (struct virtio_console_port){ .name = named->port[i].name,
+							     .port = named->port[i].port,
+							     .in_size = named->port[i].in_size };
+	ret = virtio_console_create(&console, &m->vm.mem, m->io->main_loop, ports,
+				    1 + named->count);
 	return ret < 0 ? ret
 		       : machine_attach(m, console, destroy_console,
 					virtio_console_device(console));

@@ -26,13 +26,30 @@ struct machine_events {
 	void *opaque;
 };
 
+struct char_port;
+
+/* A port of the console device beside hvc0, by which a machine's owner talks with its guest. */
+struct machine_port {
+	const char *name;	/* in the guest: /sys/class/virtio-ports/... */
+	struct char_port *port; /* borrowed, on the main loop */
+	uint16_t in_size;	/* buffers that the guest keeps for input; a power of two */
+};
+
+#define MACHINE_PORTS_MAX 4
+
+struct machine_ports {
+	struct machine_port port[MACHINE_PORTS_MAX];
+	unsigned count;
+};
+
 struct machine_host;
 struct machine;
 
-/* Opens every back end that CONFIG names, on the loops of IO. All arguments are borrowed. 0 or
- * -errno, logged. */
+/* Opens every back end that CONFIG names, on the loops of IO. All arguments are borrowed; PORTS may
+ * be NULL. 0 or -errno, logged. */
 int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
-		      const struct machine_events *events) MUST_CHECK;
+		      const struct machine_events *events,
+		      const struct machine_ports *ports) MUST_CHECK;
 void machine_host_close(struct machine_host *host);
 /* See char_hub_panic_is_last and char_hub_forget_panic. Main loop. */
 bool machine_host_panic_is_last(struct machine_host *host);

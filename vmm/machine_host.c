@@ -114,7 +114,7 @@ static int host_open(struct machine_host *host)
 }
 
 int machine_host_open(struct machine_host **out, const struct config *config, struct io_threads *io,
-		      const struct machine_events *events)
+		      const struct machine_events *events, const struct machine_ports *ports)
 {
 	struct machine_host *host = calloc(1, sizeof(*host));
 	int ret;
@@ -124,6 +124,8 @@ int machine_host_open(struct machine_host **out, const struct config *config, st
 	host->config = config;
 	host->io = io;
 	host->events = *events;
+	if (ports)
+		host->ports = *ports;
 	ret = host_open(host);
 	if (ret < 0) {
 		machine_host_close(host);

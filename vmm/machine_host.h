@@ -14,6 +14,7 @@ struct machine_host {
 	const struct config *config; /* borrowed */
 	struct io_threads *io;	     /* borrowed */
 	struct machine_events events;
+	struct machine_ports ports;
 	struct char_hub *console;
 	struct block *disks[CONFIG_DISKS_MAX];
 	struct net *nets[CONFIG_NETS_MAX];

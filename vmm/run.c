@@ -35,6 +35,8 @@
 
 struct run {
 	const struct config *config;
+	const struct run_owner *owner; /* or NULL */
+	bool owner_attached;
 	struct io_threads io;
 	struct end end;
 	struct machine_host *host;
@@ -58,6 +60,8 @@ struct run {
 };
 
 static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGCONT };
+/* Besides, where there is a command to have them. */
+static const int owner_signals[] = { SIGQUIT, SIGUSR1, SIGUSR2 };
 
 /* ---- signals ---- */
 
@@ -78,10 +82,28 @@ static void run_hung_up(void *opaque)
 	loop_timer_arm(run->io.main_loop, &run->hangup, loop_now_ns() + HANGUP_NS);
 }
 
+/* True when it is the owner's. A second wish to end within a few seconds is for us. */
+static bool run_owner_has(struct run *run, int signal, uint64_t now)
+{
+	bool end = signal == SIGTERM || signal == SIGINT;
+
+	if (!run->owner || run->paused)
+		return false;
+	if (end && run->button_ns && now - run->button_ns < SECOND_SIGNAL_NS)
+		return false;
+	if (!run->owner->signal(run->owner->opaque, signal))
+		return false;
+	if (end)
+		run->button_ns = now;
+	return true;
+}
+
 static void run_on_signal(struct run *run, int signal)
 {
 	uint64_t now = loop_now_ns();
 
+	if (run_owner_has(run, signal, now))
+		return;
 	if (signal == SIGWINCH) {
 		machine_host_terminal_resized(run->host);
 	} else if (signal == SIGCONT) {
@@ -112,8 +134,8 @@ static bool run_must_ignore(int signal)
 {
 	struct sigaction old;
 
-	return (signal == SIGHUP || signal == SIGINT) && sigaction(signal, NULL, &old) == 0 &&
-	       old.sa_handler == SIG_IGN;
+	return (signal == SIGHUP || signal == SIGINT || signal == SIGQUIT) &&
+	       sigaction(signal, NULL, &old) == 0 && old.sa_handler == SIG_IGN;
 }
 
 /*
@@ -146,6 +168,9 @@ static int run_open_signals(struct run *run)
 	for (size_t i = 0; i < ARRAY_SIZE(watched_signals); i++)
 		if (!run_must_ignore(watched_signals[i]))
 			sigaddset(&mask, watched_signals[i]);
+	for (size_t i = 0; run->owner && i < ARRAY_SIZE(owner_signals); i++)
+		if (!run_must_ignore(owner_signals[i]))
+			sigaddset(&mask, owner_signals[i]);
 	/* Blocked before any thread exists, so that all inherit it. */
 	pthread_sigmask(SIG_BLOCK, &mask, &run->old_mask);
 	signal(SIGPIPE, SIG_IGN);
@@ -318,6 +343,8 @@ static bool run_again(struct run *run)
 {
 	enum end_kind kind = run_verdict(run);
 
+	if (run->owner)
+		return false;
 	if (kind == END_RESET)
 		return run->config->on_reboot == CONFIG_REBOOT_RESET;
 	return kind == END_PANIC && run->config->on_panic == CONFIG_PANIC_RESET;
@@ -332,7 +359,7 @@ static int run_report(struct run *run)
 	switch (run_verdict(run)) {
 	case END_POWEROFF:
 	case END_RESET:
-		return 0;
+		return run->owner ? run->owner->ended(run->owner->opaque) : 0;
 	case END_STATUS:
 	case END_QUIT:
 		return run->end.status;
@@ -400,12 +427,20 @@ static int run_open(struct run *run, struct timeline *timeline)
 		ret = run_open_stats(run);
 	if (ret < 0)
 		return ret;
+	if (run->owner) {
+		run->owner_attached = true;
+		ret = run->owner->attach(run->owner->opaque, run->io.main_loop, &run->end,
+					 timeline);
+		if (ret < 0)
+			return ret;
+	}
 	run->timeout.fn = run_on_timeout;
 	run->hangup.fn = run_on_hangup_timer;
 	if (config->timeout_ms)
 		loop_timer_arm(run->io.main_loop, &run->timeout,
 			       timeline->start_ns + config->timeout_ms * 1000000);
-	ret = machine_host_open(&run->host, config, &run->io, &events);
+	ret = machine_host_open(&run->host, config, &run->io, &events,
+				run->owner ? &run->owner->ports : NULL);
 	timeline_mark(timeline, "disks, networks, console");
 	return ret;
 }
@@ -414,6 +449,8 @@ static void run_close(struct run *run)
 {
 	probe_warning_join(&run->warning);
 	machine_host_close(run->host);
+	if (run->owner_attached)
+		run->owner->detach(run->owner->opaque);
 	if (run->io.main_loop) {
 		loop_event_del(run->io.main_loop, &run->panic_event);
 		loop_event_del(run->io.main_loop, &run->signal_event);
@@ -428,9 +465,12 @@ static void run_close(struct run *run)
 		close(run->stats_fd);
 }
 
-int run_machine(const struct config *config, struct timeline *timeline)
+int run_machine_for(const struct config *config, struct timeline *timeline,
+		    const struct run_owner *owner)
 {
-	struct run run = { .config = config, .stats_fd = -1, .signal_fd = -1, .panic_fd = -1 };
+	struct run run = {
+		.config = config, .owner = owner, .stats_fd = -1, .signal_fd = -1, .panic_fd = -1
+	};
 	int status = EXIT_STATUS_HOST;
 	int ret = run_open(&run, timeline);
 
@@ -446,4 +486,9 @@ int run_machine(const struct config *config, struct timeline *timeline)
 	}
 	run_close(&run);
 	return status;
+}
+
+int run_machine(const struct config *config, struct timeline *timeline)
+{
+	return run_machine_for(config, timeline, NULL);
 }

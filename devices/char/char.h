@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "vmm/err.h"
 
@@ -25,6 +26,12 @@ struct char_front_ops {
 	void (*writable)(void *front);
 	/* The terminal's size, in characters. NULL: not needed. */
 	void (*resize)(void *front, uint16_t columns, uint16_t rows);
+	/* The other side is gone, or has no more to say and all of it was taken; hung_up is true
+	 * from now on. NULL: not needed. */
+	void (*hangup)(void *front);
+	/* True while the guest has output that the back end was not offered yet, or did not take.
+	 * NULL: never. */
+	bool (*output_waits)(void *front);
 };
 
 struct char_port_ops {
@@ -34,6 +41,11 @@ struct char_port_ops {
 	void (*input_ready)(struct char_port *port);
 	/* Last known size; false when there is none. */
 	bool (*get_size)(struct char_port *port, uint16_t *columns, uint16_t *rows);
+	/* As write, from several parts. NULL: write is used. Guest memory: it may change meanwhile.
+	 */
+	size_t (*writev)(struct char_port *port, const struct iovec *iov, unsigned iov_count);
+	/* See char_front_ops.hangup. NULL: never. */
+	bool (*hung_up)(struct char_port *port);
 };
 
 struct char_port {
@@ -56,6 +68,11 @@ static inline void char_input_ready(struct char_port *port)
 static inline bool char_get_size(struct char_port *port, uint16_t *columns, uint16_t *rows)
 {
 	return port && port->ops->get_size && port->ops->get_size(port, columns, rows);
+}
+
+static inline bool char_hung_up(struct char_port *port)
+{
+	return port && port->ops->hung_up && port->ops->hung_up(port);
 }
 
 #endif

@@ -70,7 +70,10 @@ static void port_input_ready(struct char_port *port)
 	(void)port;
 }
 
-static const struct char_port_ops port_ops = { port_write, port_input_ready, NULL };
+static const struct char_port_ops port_ops = {
+	.write = port_write,
+	.input_ready = port_input_ready,
+};
 
 static void bring_up(struct env *env)
 {
@@ -189,7 +192,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	fake_loop_init(&env.loop);
 	if (guest_mem_add(&env.mem, 0, MEM_LEN) < 0 ||
-	    virtio_console_create(&env.console, &env.mem, &env.loop, &env.port) < 0)
+	    virtio_console_create(&env.console, &env.mem, &env.loop,
+				  &(struct virtio_console_port){ .port = &env.port }, 1) < 0)
 		abort();
 	env.dev = virtio_console_device(env.console);
 	bring_up(&env);

@@ -83,7 +83,11 @@ static bool port_get_size(struct char_port *port, uint16_t *columns, uint16_t *r
 	return true;
 }
 
-static const struct char_port_ops port_ops = { port_write, port_input_ready, port_get_size };
+static const struct char_port_ops port_ops = {
+	.write = port_write,
+	.input_ready = port_input_ready,
+	.get_size = port_get_size,
+};
 
 static void start(struct env *env)
 {
@@ -114,7 +118,8 @@ static int setup(void **state)
 	env->port.ops = &port_ops;
 	env->room = sizeof(env->written);
 	if (guest_mem_add(&env->mem, 0, MEM_LEN) < 0 ||
-	    virtio_console_create(&env->console, &env->mem, &env->loop, &env->port) < 0)
+	    virtio_console_create(&env->console, &env->mem, &env->loop,
+				  &(struct virtio_console_port){ .port = &env->port }, 1) < 0)
 		return -1;
 	env->dev = virtio_console_device(env->console);
 	virtio_device_attach(env->dev, &transport);
