@@ -76,6 +76,7 @@ vmm_SRC := \
 	vmm/machine_stats.c \
 	vmm/machine.c \
 	vmm/run.c \
+	vmm/boundary/relay.c \
 	vmm/boundary/boundary.c \
 	vmm/guest/workload.c
 
@@ -100,6 +101,8 @@ devices_SRC := \
 	devices/virtio/virtio_mmio.c \
 	devices/char/char_lines.c \
 	devices/char/char_sink.c \
+	devices/char/char_fd.c \
+	devices/char/char_stream.c \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
 	devices/virtio/console_port.c \

@@ -140,6 +140,9 @@ struct loop_op {
 	int64_t result;
 };
 
+/* As OFFSET: where the file stands, which moves on with it. */
+#define LOOP_OWN_POSITION UINT64_MAX
+
 int loop_readv(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,
 	       unsigned iov_count, uint64_t offset) MUST_CHECK;
 int loop_writev(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,

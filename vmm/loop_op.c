@@ -15,9 +15,9 @@ static int64_t run_once(const struct loop_op *op)
 {
 	switch ((enum loop_opcode)op->opcode) {
 	case LOOP_OP_READ:
-		return preadv(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
+		return preadv2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, 0);
 	case LOOP_OP_WRITE:
-		return pwritev(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset);
+		return pwritev2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, 0);
 	case LOOP_OP_FDATASYNC:
 		return fdatasync(op->fd);
 	case LOOP_OP_FALLOCATE:

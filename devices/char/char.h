@@ -29,9 +29,9 @@ struct char_front_ops {
 	/* The other side is gone, or has no more to say and all of it was taken; hung_up is true
 	 * from now on. NULL: not needed. */
 	void (*hangup)(void *front);
-	/* True while the guest has output that the back end was not offered yet, or did not take.
-	 * NULL: never. */
-	bool (*output_waits)(void *front);
+	/* Takes what the guest has said so far, as far as the back end has room. False: there is
+	 * more. NULL: nothing is ever left. */
+	bool (*drain)(void *front);
 };
 
 struct char_port_ops {

@@ -113,14 +113,15 @@ static void front_writable(void *front)
 		output_kick(port);
 }
 
-static bool front_output_waits(void *front)
+static bool front_drain(void *front)
 {
 	struct console_port *port = front;
 
+	output_kick(port);
 	if (!port->out->running || port->out->stopping ||
 	    virtio_get_status(port->out->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-		return false;
-	return port->held || virtqueue_has_work(&port->out->vq);
+		return true;
+	return !port->held && !virtqueue_has_work(&port->out->vq);
 }
 
 /* ---- input ---- */
@@ -184,7 +185,7 @@ const struct char_front_ops console_port_front_ops = {
 	.writable = front_writable,
 	.resize = front_resize,
 	.hangup = front_hangup,
-	.output_waits = front_output_waits,
+	.drain = front_drain,
 };
 
 /* ---- the queues ---- */
