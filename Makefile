@@ -28,6 +28,10 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 vmm_SRC := \
 	vmm/kernel_config.c \
 	vmm/guest/relay_parse.c \
+	vmm/guest/pump.c \
+	vmm/guest/spawn.c \
+	vmm/guest/relay_run.c \
+	vmm/guest/relay_guest.c \
 	vmm/cli/doctor.c \
 	vmm/cli/doctor_host.c \
 	vmm/cli/doctor_kernel.c \

@@ -38,8 +38,16 @@ int relay_guest_open(struct relay_guest *relay, bool terminal, const char *dev, 
 int relay_guest_run(struct relay_guest *relay, const struct workload *workload, char *error,
 		    unsigned error_len);
 
-/* Tells the monitor the command's status, or why it could not be run. The last words. */
+/*
+ * Tells the monitor the command's status, or why it could not be run: the last words. The monitor
+ * ends the machine when all output is out: these return only when it is gone.
+ */
 void relay_guest_exit(struct relay_guest *relay, int status);
 void relay_guest_fail(struct relay_guest *relay, const char *text);
+
+/* Between the files of the relay: says that the command is about to start; notes how often the
+ * kernel has killed for want of memory, before the command and AFTER it. */
+void relay_guest_ready(struct relay_guest *relay);
+void relay_guest_note_memory(struct relay_guest *relay, bool after);
 
 #endif
