@@ -28,10 +28,6 @@ LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lsecco
 vmm_SRC := \
 	vmm/kernel_config.c \
 	vmm/guest/relay_parse.c \
-	vmm/guest/pump.c \
-	vmm/guest/spawn.c \
-	vmm/guest/relay_run.c \
-	vmm/guest/relay_guest.c \
 	vmm/cli/doctor.c \
 	vmm/cli/doctor_host.c \
 	vmm/cli/doctor_kernel.c \
@@ -82,6 +78,13 @@ vmm_SRC := \
 	vmm/run.c \
 	vmm/boundary/relay.c \
 	vmm/boundary/boundary.c \
+	vmm/image/tree.c \
+	vmm/image/cache.c \
+	vmm/image/program.c \
+	vmm/image/image.c \
+	vmm/image/initramfs.c \
+	vmm/image/module_unpack.c \
+	vmm/image/modules.c \
 	vmm/guest/workload.c
 
 devices_SRC := \
