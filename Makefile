@@ -85,6 +85,10 @@ vmm_SRC := \
 	vmm/image/initramfs.c \
 	vmm/image/module_unpack.c \
 	vmm/image/modules.c \
+	vmm/guest/pump.c \
+	vmm/guest/spawn.c \
+	vmm/guest/relay_run.c \
+	vmm/guest/relay_guest.c \
 	vmm/guest/workload.c
 
 devices_SRC := \
