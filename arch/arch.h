@@ -112,10 +112,12 @@ struct arch_board {
 int arch_write_tables(struct guest_mem *mem, const struct arch_board *board,
 		      struct arch_boot *boot) MUST_CHECK;
 
-/* What is the same for all vCPUs, asked from KVM once. */
+/* What is the same for all vCPUs, asked from KVM once, on any thread. 0 or -errno, logged. */
 struct arch_cpu_model;
-int arch_cpu_model_create(struct arch_cpu_model **out, int kvm_fd, int vm_fd,
-			  unsigned cpu_count) MUST_CHECK;
+int arch_cpu_model_create(struct arch_cpu_model **out, int kvm_fd, unsigned cpu_count) MUST_CHECK;
+/* Adds what only a machine knows; before its first vCPU, for each machine anew. 0 or -errno,
+ * logged. */
+int arch_cpu_model_complete(struct arch_cpu_model *model, int vm_fd) MUST_CHECK;
 void arch_cpu_model_destroy(struct arch_cpu_model *model);
 
 /* Sets up vCPU INDEX: CPUID, MSRs. Refused optional MSRs are left out. May run on the vCPU's own

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,6 +46,7 @@ struct virtio_slot {
 
 struct machine {
 	const struct config *config;
+	struct kvm_host *kvm;	   /* borrowed */
 	struct machine_host *host; /* borrowed */
 	struct io_threads *io;	   /* borrowed */
 	struct end *end;	   /* borrowed */
@@ -66,10 +66,7 @@ struct machine {
 	struct board_row rows[BOARD_ROWS_MAX];
 	unsigned row_count;
 	struct arch_boot boot;
-	struct arch_cpu_model *cpu_model;
-	pthread_t model_thread;
-	bool model_started;
-	int model_result;
+	struct beside creating; /* the vCPUs */
 	struct vcpu vcpus[ARCH_CPUS_MAX];
 	unsigned vcpu_count;
 	bool vm_created;
@@ -401,39 +398,26 @@ static void machine_on_first_run(void *opaque)
 	timeline_log(m->timeline);
 }
 
-static void *machine_model_thread(void *opaque)
+/* Beside the devices and the kernel. */
+static int machine_create_vcpus(void *opaque)
 {
 	struct machine *m = opaque;
+	struct arch_cpu_model *model;
+	int ret = kvm_host_cpu_model(m->kvm, &model);
 
-	m->model_result =
-		arch_cpu_model_create(&m->cpu_model, m->vm.kvm_fd, m->vm.fd, m->config->cpus);
-	return NULL;
-}
-
-/* Asking KVM what the CPU is like takes the longest of all calls (0.6 ms): it is done beside the
- * rest of the start. */
-static void machine_start_model(struct machine *m)
-{
-	m->model_started = pthread_create(&m->model_thread, NULL, machine_model_thread, m) == 0;
-	if (!m->model_started)
-		machine_model_thread(m);
-}
-
-static int machine_wait_model(struct machine *m)
-{
-	if (m->model_started)
-		pthread_join(m->model_thread, NULL);
-	m->model_started = false;
-	return m->model_result;
-}
-
-static int machine_create_vcpus(struct machine *m)
-{
-	int ret = machine_wait_model(m);
-
+	if (ret == 0)
+		ret = arch_cpu_model_complete(model, m->vm.fd);
 	for (; ret == 0 && m->vcpu_count < m->config->cpus; m->vcpu_count += ret == 0)
-		ret = vcpu_create(&m->vcpus[m->vcpu_count], &m->vm, m->end, m->cpu_model, &m->boot,
-				  m->vcpu_count);
+		ret = vcpu_create(&m->vcpus[m->vcpu_count], &m->vm, m->end, model, m->vcpu_count);
+	return ret;
+}
+
+static int machine_enter_vcpus(struct machine *m)
+{
+	int ret = beside_join(&m->creating);
+
+	for (unsigned i = 0; ret == 0 && i < m->vcpu_count; i++)
+		ret = vcpu_set_entry(&m->vcpus[i], &m->boot);
 	if (ret == 0) {
 		m->vcpus[0].on_first_run = machine_on_first_run;
 		m->vcpus[0].first_run_opaque = m;
@@ -445,18 +429,19 @@ static int machine_create_vcpus(struct machine *m)
 
 static int machine_build(struct machine *m)
 {
-	int ret = vm_create(&m->vm, m->config->memory_len);
+	int ret = vm_create(&m->vm, m->kvm, m->config->memory_len);
 
 	if (ret < 0)
 		return ret;
 	m->vm_created = true;
-	machine_start_model(m);
 	ret = machine_build_pci(m);
 	if (ret == 0)
 		ret = vm_create_irqchip(&m->vm);
 	timeline_mark(m->timeline, "virtual machine and memory");
-	if (ret == 0)
-		ret = machine_build_platform(m);
+	if (ret < 0)
+		return ret;
+	beside_start(&m->creating, machine_create_vcpus, m);
+	ret = machine_build_platform(m);
 	if (ret == 0)
 		ret = machine_build_virtio(m);
 	timeline_mark(m->timeline, "devices");
@@ -464,7 +449,7 @@ static int machine_build(struct machine *m)
 		ret = machine_load(m);
 	timeline_mark(m->timeline, "tables");
 	if (ret == 0)
-		ret = machine_create_vcpus(m);
+		ret = machine_enter_vcpus(m);
 	timeline_mark(m->timeline, "vCPUs");
 	if (ret == 0)
 		log_debug("%s: entered at %#llx, %llu KiB mapped, %llu KiB copied", m->boot.what,
@@ -474,8 +459,9 @@ static int machine_build(struct machine *m)
 	return ret;
 }
 
-int machine_create(struct machine **out, const struct config *config, struct machine_host *host,
-		   struct io_threads *io, struct end *end, struct timeline *timeline)
+int machine_create(struct machine **out, const struct config *config, struct kvm_host *kvm,
+		   struct machine_host *host, struct io_threads *io, struct end *end,
+		   struct timeline *timeline)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	int ret;
@@ -483,6 +469,7 @@ int machine_create(struct machine **out, const struct config *config, struct mac
 	if (!m)
 		return log_errno(ENOMEM, "build the machine");
 	m->config = config;
+	m->kvm = kvm;
 	m->host = host;
 	m->io = io;
 	m->end = end;
@@ -504,10 +491,9 @@ void machine_destroy(struct machine *m)
 
 	if (!m)
 		return;
+	(void)beside_join(&m->creating);
 	while (m->vcpu_count)
 		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
-	(void)machine_wait_model(m);
-	arch_cpu_model_destroy(m->cpu_model);
 	router = &m->vm.irq.router;
 	while (m->virtio_count) {
 		struct virtio_slot *slot = &m->virtio[--m->virtio_count];

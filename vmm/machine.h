@@ -42,6 +42,7 @@ struct machine_ports {
 	unsigned count;
 };
 
+struct kvm_host;
 struct machine_host;
 struct machine;
 
@@ -67,8 +68,9 @@ void machine_host_terminal_resized(struct machine_host *host);
 void machine_host_continued(struct machine_host *host);
 
 /* Builds the hardware, loads the kernel, creates the vCPUs. 0 or -errno, logged. */
-int machine_create(struct machine **out, const struct config *config, struct machine_host *host,
-		   struct io_threads *io, struct end *end, struct timeline *timeline) MUST_CHECK;
+int machine_create(struct machine **out, const struct config *config, struct kvm_host *kvm,
+		   struct machine_host *host, struct io_threads *io, struct end *end,
+		   struct timeline *timeline) MUST_CHECK;
 /* The loops and vCPUs must be stopped. */
 void machine_destroy(struct machine *machine);
 

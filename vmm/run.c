@@ -15,6 +15,7 @@
 
 #include "vmm/end.h"
 #include "vmm/io_threads.h"
+#include "vmm/kvm_host.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/probe.h"
@@ -37,6 +38,7 @@ struct run {
 	const struct config *config;
 	const struct run_owner *owner; /* or NULL */
 	bool owner_attached;
+	struct kvm_host kvm;
 	struct io_threads io;
 	struct end end;
 	struct machine_host *host;
@@ -309,7 +311,8 @@ static int run_boot_once(struct run *run, struct timeline *timeline)
 	int ret;
 
 	run_forget_end(run);
-	ret = machine_create(&run->machine, run->config, run->host, &run->io, &run->end, timeline);
+	ret = machine_create(&run->machine, run->config, &run->kvm, run->host, &run->io, &run->end,
+			     timeline);
 	if (ret < 0)
 		return ret;
 	ret = io_threads_start(&run->io);
@@ -412,8 +415,12 @@ static int run_open(struct run *run, struct timeline *timeline)
 		.hangup = run_hung_up,
 		.opaque = run,
 	};
-	int ret = io_threads_create(&run->io, &options, config->io_threads);
+	int ret = kvm_host_open(&run->kvm, config->cpus);
 
+	if (ret < 0)
+		return ret;
+	timeline_mark(timeline, "/dev/kvm");
+	ret = io_threads_create(&run->io, &options, config->io_threads);
 	if (ret < 0)
 		return ret;
 	timeline_mark(timeline, loop_engine_name(run->io.main_loop));
@@ -457,6 +464,7 @@ static void run_close(struct run *run)
 		end_fini(&run->end);
 	}
 	io_threads_destroy(&run->io);
+	kvm_host_close(&run->kvm);
 	if (run->panic_fd >= 0)
 		close(run->panic_fd);
 	if (run->signal_fd >= 0)
@@ -469,7 +477,12 @@ int run_machine_for(const struct config *config, struct timeline *timeline,
 		    const struct run_owner *owner)
 {
 	struct run run = {
-		.config = config, .owner = owner, .stats_fd = -1, .signal_fd = -1, .panic_fd = -1
+		.config = config,
+		.owner = owner,
+		.kvm.fd = -1,
+		.stats_fd = -1,
+		.signal_fd = -1,
+		.panic_fd = -1,
 	};
 	int status = EXIT_STATUS_HOST;
 	int ret = run_open(&run, timeline);

@@ -25,6 +25,8 @@ void timeline_log(const struct timeline *timeline)
 
 	if (!log_enabled(LOG_LEVEL_DEBUG))
 		return;
+	log_debug("main began at %llu ns of the monotonic clock",
+		  (unsigned long long)timeline->start_ns);
 	log_debug("%-34s %9s %9s", "step", "took ms", "at ms");
 	for (unsigned i = 0; i < timeline->step_count; i++) {
 		uint64_t done = timeline->steps[i].done_ns;

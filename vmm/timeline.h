@@ -11,7 +11,7 @@
 #define TIMELINE_STEPS_MAX 24
 
 struct timeline {
-	uint64_t start_ns; /* CLOCK_MONOTONIC at exec, as exact as the kernel tells it */
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	struct {
 		const char *name; /* static */
 		uint64_t done_ns;

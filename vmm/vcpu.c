@@ -30,7 +30,7 @@ int vcpu_setup_signal(void)
 }
 
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, struct end *end,
-		const struct arch_cpu_model *model, const struct arch_boot *boot, unsigned index)
+		const struct arch_cpu_model *model, unsigned index)
 {
 	int ret;
 
@@ -41,7 +41,7 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, struct end *end,
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0)
 		return log_errno(errno, "create vCPU %u", index);
-	vcpu->run = mmap(NULL, vm->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	vcpu->run = mmap(NULL, vm->kvm->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {
 		ret = log_errno(errno, "map vCPU %u", index);
 		vcpu->run = NULL;
@@ -49,17 +49,20 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, struct end *end,
 		return ret;
 	}
 	ret = arch_vcpu_init(model, vcpu->fd, index);
-	if (ret == 0)
-		ret = arch_vcpu_set_entry(&vm->mem, vcpu->fd, index, boot);
 	if (ret < 0)
 		vcpu_destroy(vcpu);
 	return ret;
 }
 
+int vcpu_set_entry(struct vcpu *vcpu, const struct arch_boot *boot)
+{
+	return arch_vcpu_set_entry(&vcpu->vm->mem, vcpu->fd, vcpu->index, boot);
+}
+
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (vcpu->run)
-		munmap(vcpu->run, vcpu->vm->run_len);
+		munmap(vcpu->run, vcpu->vm->kvm->run_len);
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
 	vcpu->run = NULL;

@@ -37,10 +37,11 @@ struct vcpu {
 	struct vcpu_stats stats;
 };
 
-/* Creates vCPU INDEX, ready to run from BOOT; no thread yet. 0 or -errno, logged. */
+/* Creates vCPU INDEX; no thread yet. Any thread. 0 or -errno, logged. */
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, struct end *end,
-		const struct arch_cpu_model *model, const struct arch_boot *boot,
-		unsigned index) MUST_CHECK;
+		const struct arch_cpu_model *model, unsigned index) MUST_CHECK;
+/* Makes it ready to run from BOOT. 0 or -errno, logged. */
+int vcpu_set_entry(struct vcpu *vcpu, const struct arch_boot *boot) MUST_CHECK;
 /* Stopped or never started. */
 void vcpu_destroy(struct vcpu *vcpu);
 

@@ -3,56 +3,12 @@
  */
 #include "vmm/vm.h"
 
-#include <fcntl.h>
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "arch/arch.h"
 #include "vmm/log.h"
-
-/* What this monitor cannot do without, on every architecture. */
-static const struct {
-	int cap;
-	const char *name;
-} required_caps[] = {
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
-	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
-};
-
-static int vm_open_kvm(struct vm *vm)
-{
-	int version;
-
-	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (vm->kvm_fd < 0) {
-		int err = errno;
-
-		if (err == EACCES || err == EPERM)
-			return log_errno(err, "open /dev/kvm (add the user to group kvm)");
-		if (err == ENOENT)
-			return log_errno(err,
-					 "open /dev/kvm (load the module kvm-intel or kvm-amd, "
-					 "or enable nested virtualization)");
-		return log_errno(err, "open /dev/kvm");
-	}
-	version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
-	if (version != KVM_API_VERSION) {
-		log_err("/dev/kvm speaks version %d of its interface, not %d", version,
-			KVM_API_VERSION);
-		return -ENOTSUP;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(required_caps); i++) {
-		if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, required_caps[i].cap) > 0)
-			continue;
-		log_err("/dev/kvm lacks %s; a newer host kernel has it", required_caps[i].name);
-		return -ENOTSUP;
-	}
-	return 0;
-}
 
 static int vm_set_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *host, uint32_t flags)
 {
@@ -126,17 +82,10 @@ static const struct bus_kernel_ops vm_pio_kernel = { .doorbell = vm_pio_doorbell
 
 static int vm_build(struct vm *vm, uint64_t memory_len)
 {
-	int ret = vm_open_kvm(vm);
-	int run_len;
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	run_len = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (run_len < 0)
-		return log_errno(errno, "KVM_GET_VCPU_MMAP_SIZE");
-	vm->run_len = (size_t)run_len;
 	do {
-		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+		vm->fd = ioctl(vm->kvm->fd, KVM_CREATE_VM, 0ul);
 	} while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return log_errno(errno, "create a virtual machine (KVM_CREATE_VM)");
@@ -148,12 +97,12 @@ static int vm_build(struct vm *vm, uint64_t memory_len)
 	return ret;
 }
 
-int vm_create(struct vm *vm, uint64_t memory_len)
+int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len)
 {
 	int ret;
 
 	memset(vm, 0, sizeof(*vm));
-	vm->kvm_fd = -1;
+	vm->kvm = kvm;
 	vm->fd = -1;
 	ret = vm_build(vm, memory_len);
 	if (ret < 0)
@@ -163,7 +112,7 @@ int vm_create(struct vm *vm, uint64_t memory_len)
 
 int vm_create_irqchip(struct vm *vm)
 {
-	int ret = arch_vm_init(vm->kvm_fd, vm->fd);
+	int ret = arch_vm_init(vm->kvm->fd, vm->fd);
 
 	return ret < 0 ? ret : irq_kvm_init(&vm->irq, vm->fd);
 }
@@ -176,8 +125,5 @@ void vm_destroy(struct vm *vm)
 	if (vm->fd >= 0)
 		close(vm->fd);
 	guest_mem_fini(&vm->mem);
-	if (vm->kvm_fd >= 0)
-		close(vm->kvm_fd);
 	vm->fd = -1;
-	vm->kvm_fd = -1;
 }

@@ -11,11 +11,11 @@
 #include "vmm/err.h"
 #include "vmm/guest_mem.h"
 #include "vmm/irq_kvm.h"
+#include "vmm/kvm_host.h"
 
 struct vm {
-	int kvm_fd;
+	const struct kvm_host *kvm; /* borrowed */
 	int fd;
-	size_t run_len; /* bytes of struct kvm_run and what follows it */
 	uint32_t slot_count;
 	struct guest_mem mem;
 	struct bus pio;
@@ -24,10 +24,10 @@ struct vm {
 };
 
 /*
- * Opens /dev/kvm, checks what is needed of it, and creates the machine with MEMORY_LEN bytes,
- * without an interrupt chip. 0 or -errno, logged with the cure.
+ * Creates a machine on KVM (borrowed) with MEMORY_LEN bytes, without an interrupt chip. 0 or
+ * -errno, logged.
  */
-int vm_create(struct vm *vm, uint64_t memory_len) MUST_CHECK;
+int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len) MUST_CHECK;
 void vm_destroy(struct vm *vm);
 
 /*

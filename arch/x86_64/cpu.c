@@ -17,18 +17,18 @@
 #include "vmm/log.h"
 
 struct arch_cpu_model {
-	struct cpuid_table cpuid;
+	struct cpuid_facts facts;
+	struct cpuid_table supported; /* by KVM */
+	struct cpuid_table cpuid;     /* what the vCPUs get */
 };
 
 static_assert(offsetof(struct cpuid_table, count) == offsetof(struct kvm_cpuid2, nent) &&
 		      offsetof(struct cpuid_table, entries) == offsetof(struct kvm_cpuid2, entries),
 	      "a cpuid_table is a struct kvm_cpuid2");
 
-int arch_cpu_model_create(struct arch_cpu_model **out, int kvm_fd, int vm_fd, unsigned cpu_count)
+int arch_cpu_model_create(struct arch_cpu_model **out, int kvm_fd, unsigned cpu_count)
 {
-	struct cpuid_facts facts = { .cpu_count = cpu_count };
 	auto_free struct arch_cpu_model *model = NULL;
-	int ret;
 
 	if (!cpu_count || cpu_count > ARCH_CPUS_MAX) {
 		log_err("%u CPUs: from 1 to %d are possible", cpu_count, ARCH_CPUS_MAX);
@@ -37,20 +37,27 @@ int arch_cpu_model_create(struct arch_cpu_model **out, int kvm_fd, int vm_fd, un
 	model = calloc(1, sizeof(*model));
 	if (!model)
 		return log_errno(ENOMEM, "CPU model");
-	model->cpuid.count = CPUID_ENTRIES_MAX;
-	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &model->cpuid))
+	model->facts.cpu_count = cpu_count;
+	model->supported.count = CPUID_ENTRIES_MAX;
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &model->supported))
 		return log_errno(errno, "KVM_GET_SUPPORTED_CPUID");
-	facts.tsc_deadline = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	/* A machine-wide question since Linux 5.18; without an answer the leaves are left out. */
-	ret = ioctl(vm_fd, KVM_GET_TSC_KHZ, 0);
-	if (ret > 0)
-		facts.tsc_khz = (uint32_t)ret;
-	ret = cpuid_apply(&model->cpuid, &facts);
-	if (ret)
-		return log_errno(ret, "CPUID: more leaves than there is room for");
+	model->facts.tsc_deadline =
+		ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	*out = model;
 	model = NULL;
 	return 0;
+}
+
+int arch_cpu_model_complete(struct arch_cpu_model *model, int vm_fd)
+{
+	/* A machine-wide question since Linux 5.18; without an answer the leaves are left out. */
+	int ret = ioctl(vm_fd, KVM_GET_TSC_KHZ, 0);
+
+	if (ret > 0)
+		model->facts.tsc_khz = (uint32_t)ret;
+	model->cpuid = model->supported;
+	ret = cpuid_apply(&model->cpuid, &model->facts);
+	return ret ? log_errno(ret, "CPUID: more leaves than there is room for") : 0;
 }
 
 void arch_cpu_model_destroy(struct arch_cpu_model *model)

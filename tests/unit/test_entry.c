@@ -44,8 +44,8 @@ static int setup(void **state)
 		return -1;
 	slot.userspace_addr = (uintptr_t)m->mem.regions[0].host;
 	if (ioctl(m->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) ||
-	    arch_vm_init(m->kvm_fd, m->vm_fd) ||
-	    arch_cpu_model_create(&m->model, m->kvm_fd, m->vm_fd, 2))
+	    arch_vm_init(m->kvm_fd, m->vm_fd) || arch_cpu_model_create(&m->model, m->kvm_fd, 2) ||
+	    arch_cpu_model_complete(m->model, m->vm_fd))
 		return -1;
 	m->vcpu_fd = ioctl(m->vm_fd, KVM_CREATE_VCPU, 0);
 	m->run_len = (size_t)ioctl(m->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);

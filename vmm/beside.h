@@ -1,0 +1,29 @@
+/*
+ * One function carried out beside the caller, on another CPU: for calls at the start that stay in
+ * the kernel for long.
+ */
+#ifndef VMM_BESIDE_H
+#define VMM_BESIDE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "vmm/err.h"
+
+struct beside {
+	int (*fn)(void *opaque);
+	void *opaque;
+	pthread_t thread;
+	bool started;
+	int result;
+};
+
+/*
+ * Begins FN(OPAQUE) on a thread that hears no signal, on any of our CPUs but this one; where there
+ * is no other, or no thread, FN is done when this returns. BESIDE may be zeroed for "none".
+ */
+void beside_start(struct beside *beside, int (*fn)(void *opaque), void *opaque);
+/* Waits for it. What FN returned; 0 for none. The thread that started it, any number of times. */
+int beside_join(struct beside *beside);
+
+#endif
