@@ -79,6 +79,20 @@ vmm_SRC := \
 	vmm/machine.c \
 	vmm/run.c \
 	vmm/boundary/relay.c \
+	vmm/boundary/process_user.c \
+	vmm/boundary/process_enter.c \
+	vmm/boundary/process_ids.c \
+	vmm/boundary/process_root.c \
+	vmm/boundary/process_terminal.c \
+	vmm/boundary/process.c \
+	vmm/boundary/state.c \
+	vmm/boundary/container_filter.c \
+	vmm/boundary/container_cgroup.c \
+	vmm/boundary/container_bridge.c \
+	vmm/boundary/container_pasta.c \
+	vmm/boundary/container_lxc.c \
+	vmm/boundary/container.c \
+	vmm/boundary/boundary_host.c \
 	vmm/boundary/boundary.c \
 	vmm/image/tree.c \
 	vmm/image/cache.c \
@@ -313,6 +327,7 @@ fuzz: fuzz-build
 			-artifact_prefix=build/corpus/$$name- build/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+include vmm/boundary/boundary.mk
 include tests/guest/guest.mk
 include tests/bench/bench.mk
 include tests/crash/crash.mk

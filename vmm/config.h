@@ -43,7 +43,8 @@ enum config_net_kind {
 	CONFIG_NET_TAP,
 	CONFIG_NET_FD,
 	CONFIG_NET_USER,
-	CONFIG_NET_HOST, /* the host's own; stands alone */
+	CONFIG_NET_HOST,   /* the host's own; stands alone */
+	CONFIG_NET_BRIDGE, /* of the host, for containers; stands alone */
 };
 
 struct config_publish {
@@ -97,6 +98,8 @@ struct config {
 	enum arch_entry entry;
 	unsigned cpus;
 	uint64_t memory_len; /* bytes */
+	bool cpus_given,
+		memory_given; /* typed: for a container these are limits, else it has none */
 	struct config_disk disks[CONFIG_DISKS_MAX];
 	unsigned disk_count;
 	struct config_net nets[CONFIG_NETS_MAX];

@@ -77,7 +77,8 @@ static int refuse_conflicts(const struct config *config)
 	bool user = !config->net_given;
 
 	for (unsigned i = 0; i < config->net_count; i++)
-		user |= config->nets[i].kind == CONFIG_NET_USER;
+		user |= config->nets[i].kind == CONFIG_NET_USER ||
+			config->nets[i].kind == CONFIG_NET_BRIDGE;
 	if (config->cmdline && config->cmdline_only) {
 		log_err("--cmdline and --cmdline-only exclude each other: leave one out");
 		return -EINVAL;
@@ -247,7 +248,7 @@ static void derive_macs(struct config *config)
 		char index[2] = { (char)('0' + i), '\0' };
 		uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-		if (net->has_mac || net->kind == CONFIG_NET_HOST)
+		if (net->has_mac || net->kind == CONFIG_NET_HOST || net->kind == CONFIG_NET_BRIDGE)
 			continue;
 		hash = hash_text(hash, config->name);
 		hash = hash_text(hash, net->tap ? net->tap : "");

@@ -13,6 +13,7 @@ struct net_words {
 	bool none;
 	bool user;
 	bool host;
+	bool bridge;
 	unsigned fd; /* 0: not given */
 	struct config_net net;
 };
@@ -44,6 +45,10 @@ static const struct config_field net_fields[] = {
 	  .type = CONFIG_TYPE_FLAG,
 	  .offset = FIELD(host),
 	  .help = "the host's own network; only for a command, not in a machine" },
+	{ .name = "bridge",
+	  .type = CONFIG_TYPE_FLAG,
+	  .offset = FIELD(bridge),
+	  .help = "a bridge of the host, vmm0, and NAT; only for a container" },
 	{ .name = "mac",
 	  .type = CONFIG_TYPE_MAC,
 	  .offset = FIELD(net.mac),
@@ -109,16 +114,16 @@ static void net_fini(struct net_words *words)
 
 static int set_kind(struct net_words *words, struct config_error *err)
 {
-	int kinds = words->none + words->user + words->host + (words->net.tap != NULL) +
-		    (words->fd != 0);
+	int kinds = words->none + words->user + words->host + words->bridge +
+		    (words->net.tap != NULL) + (words->fd != 0);
 
 	if (kinds == 0)
 		return config_error_set(
-			err, "names no network: write none, user, tap=NAME, fd=N or host");
+			err, "names no network: write none, user, tap=NAME, fd=N, host or bridge");
 	if (kinds > 1)
 		return config_error_set(
-			err,
-			"names several networks: write one of none, user, tap=NAME, fd=N, host");
+			err, "names several networks: write one of none, user, tap=NAME, fd=N, "
+			     "host, bridge");
 	words->net.fd = words->fd ? (int)words->fd : -1;
 	if (words->user)
 		words->net.kind = CONFIG_NET_USER;
@@ -128,6 +133,8 @@ static int set_kind(struct net_words *words, struct config_error *err)
 		words->net.kind = CONFIG_NET_FD;
 	else if (words->host)
 		words->net.kind = CONFIG_NET_HOST;
+	else if (words->bridge)
+		words->net.kind = CONFIG_NET_BRIDGE;
 	else
 		words->net.kind = CONFIG_NET_NONE;
 	for (unsigned i = 0; i < 6; i++)
@@ -203,6 +210,8 @@ static int check_among_others(const struct config *config, const struct config_n
 		return config_error_set(err, "none was given before: leave one of them out");
 	if (config->net_count && config->nets[0].kind == CONFIG_NET_HOST)
 		return config_error_set(err, "host was given before: leave one of them out");
+	if (config->net_count && config->nets[0].kind == CONFIG_NET_BRIDGE)
+		return config_error_set(err, "bridge was given before: leave one of them out");
 	if (config->net_count == CONFIG_NETS_MAX)
 		return config_error_set(err, "is one too many: a machine has at most %d networks",
 					CONFIG_NETS_MAX);
@@ -220,7 +229,7 @@ static int check_among_others(const struct config *config, const struct config_n
 	return 0;
 }
 
-/* none and host: no card that words could describe, and no other network beside them. */
+/* none, host and bridge: no card that words could describe, and no other network beside them. */
 static int check_alone(const struct config *config, const struct net_words *words, const char *name,
 		       struct config_error *err)
 {
@@ -249,6 +258,8 @@ static int net_append(struct config *config, struct net_words *words, struct con
 	}
 	if (ret == 0 && words->net.kind == CONFIG_NET_HOST)
 		ret = check_alone(config, words, "host", err);
+	if (ret == 0 && words->net.kind == CONFIG_NET_BRIDGE)
+		ret = check_alone(config, words, "bridge", err);
 	if (ret == 0)
 		ret = check_net(&words->net, err);
 	if (ret == 0)
@@ -297,6 +308,7 @@ static json_t *net_print_one(const struct config_net *net)
 	struct net_words words = {
 		.user = net->kind == CONFIG_NET_USER,
 		.host = net->kind == CONFIG_NET_HOST,
+		.bridge = net->kind == CONFIG_NET_BRIDGE,
 		.fd = net->kind == CONFIG_NET_FD ? (unsigned)net->fd : 0,
 		.net = *net,
 	};

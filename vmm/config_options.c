@@ -91,7 +91,7 @@ const struct config_field config_options[] = {
 	{ .name = "net",
 	  .type = CONFIG_TYPE_LIST,
 	  .list = &config_list_net,
-	  .arg = "none|user|tap=NAME|fd=N|host[,...]",
+	  .arg = "none|user|tap=NAME|fd=N|host|bridge[,...]",
 	  .help = "a network card; user when passt is there (help net)" },
 	{ .name = "publish",
 	  .type = CONFIG_TYPE_LIST,
@@ -255,6 +255,10 @@ int config_option_set(struct config_reader *reader, const struct config_field *o
 		return option->list->add(reader->config, text, err);
 	if (option->offset == FIELD(name) && check_name(text, err) < 0)
 		return -EINVAL;
+	if (option->offset == FIELD(memory_len))
+		reader->config->memory_given = true;
+	if (option->offset == FIELD(cpus))
+		reader->config->cpus_given = true;
 	return config_field_set(option, reader->config, text, err);
 }
 

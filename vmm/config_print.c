@@ -19,6 +19,15 @@ static json_t *print_derived(const struct config *config)
 			 "cmdline", config->cmdline_full);
 }
 
+/* What a machine has by itself is a limit for the others, read back. */
+static bool is_no_limit(const struct config *config, const struct config_field *option)
+{
+	if (config->as != CONFIG_AS_CONTAINER && config->as != CONFIG_AS_HOST)
+		return false;
+	return (option->offset == offsetof(struct config, memory_len) && !config->memory_given) ||
+	       (option->offset == offsetof(struct config, cpus) && !config->cpus_given);
+}
+
 json_t *config_to_json(const struct config *config)
 {
 	json_t *object = json_object();
@@ -27,7 +36,7 @@ json_t *config_to_json(const struct config *config)
 		const struct config_field *option = &config_options[i];
 		json_t *value;
 
-		if (option->type == CONFIG_TYPE_ACTION)
+		if (option->type == CONFIG_TYPE_ACTION || is_no_limit(config, option))
 			continue;
 		if (option->type == CONFIG_TYPE_LIST)
 			value = option->list->print(config);

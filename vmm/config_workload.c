@@ -38,6 +38,8 @@ static int refuse_without_rootfs(const struct config *config)
 	if (config->net_count && config->nets[0].kind == CONFIG_NET_HOST)
 		return refuse("net host", "a machine has a network of its own: write user or "
 					  "tap=NAME");
+	if (config->net_count && config->nets[0].kind == CONFIG_NET_BRIDGE)
+		return refuse("net bridge", "is for --as container: write user or tap=NAME");
 	return 0;
 }
 

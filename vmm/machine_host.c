@@ -94,7 +94,8 @@ static int host_open_net(struct machine_host *host, unsigned index)
 	case CONFIG_NET_USER:
 		return host_open_user_net(host, index);
 	case CONFIG_NET_NONE:
-	case CONFIG_NET_HOST: /* refused before */
+	case CONFIG_NET_HOST: /* refused before, as is the next */
+	case CONFIG_NET_BRIDGE:
 		break;
 	}
 	return 0;

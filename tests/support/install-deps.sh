@@ -24,6 +24,8 @@ acpica-tools      # iasl, for the ACPI tables
 libjansson-dev    # JSON configuration and reports
 libseccomp-dev    # confinement
 libcap-dev
+lxc-dev           # liblxc's header; the library is loaded when a container starts
+musl-tools        # static programs that run in any root
 "
 packages_lab="
 qemu-system-x86     # the emulated host
@@ -44,6 +46,8 @@ packages_run="
 passt               # user-mode network
 e2fsprogs           # mke2fs -d, for disk images
 curl                # the fetch that the demonstration shows
+nftables            # a container's bridge: NAT and published ports
+uidmap              # containers of an ordinary user
 "
 packages_kernel="
 flex                # a guest kernel built from Debian's source package

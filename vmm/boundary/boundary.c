@@ -9,7 +9,8 @@
 
 /* By enum config_as. */
 static const struct boundary_ops *const boundaries[] = {
-	[CONFIG_AS_HOST] = NULL,
+	[CONFIG_AS_CONTAINER] = &boundary_container,
+	[CONFIG_AS_HOST] = &boundary_host,
 };
 
 int boundary_run(const struct config *config, struct timeline *timeline)

@@ -49,14 +49,14 @@ static const char disk_text[] =
 	"In a PATH a comma is written \\, and a backslash before a comma \\\\. Words:\n";
 
 static const char net_text[] =
-	"--net none | user | tap=NAME | fd=N | host [,WORD...]  a network card, as often as there "
-	"are\n"
-	"cards.\n"
+	"--net none | user | tap=NAME | fd=N | host | bridge [,WORD...]  a network card, as often "
+	"as\n"
+	"there are cards.\n"
 	"\n"
 	"Without --net it is user when the program passt is in PATH, else none. Words:\n";
 
 static const char publish_text[] =
-	"--publish [ADDRESS:]HOSTPORT[:GUESTPORT][/tcp|/udp]  with a network in user mode.\n"
+	"--publish [ADDRESS:]HOSTPORT[:GUESTPORT][/tcp|/udp]  with --net user or bridge.\n"
 	"\n"
 	"  --publish 8080:80             port 8080 of every address of the host\n"
 	"  --publish 127.0.0.1:2222:22   only from the host itself\n"

@@ -1,0 +1,354 @@
+/*
+ * The child that liblxc lives in. It has a mount namespace of its own, so that what is mounted for
+ * the container goes with it, and is in the container's cgroup already: /sys/fs/cgroup is covered,
+ * and liblxc finds none to manage. liblxc is loaded here and nowhere else: a machine does not pay
+ * for it. It waits within liblxc's start until the container is gone.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <lxc/lxccontainer.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "vmm/boundary/container.h"
+#include "vmm/boundary/process_enter.h"
+#include "vmm/log.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u
+#endif
+
+/* container_init.c, compiled and linked by itself. */
+__asm__(".section .rodata.container_init, \"a\"\n"
+	".global container_init_start, container_init_end\n"
+	"container_init_start:\n"
+	".incbin \"" CONTAINER_INIT "\"\n"
+	"container_init_end:\n"
+	".previous\n");
+extern const char container_init_start[], container_init_end[];
+
+/* What every container has. */
+static const struct {
+	const char *key, *value;
+} fixed_items[] = {
+	{ "lxc.console.path", "none" },
+	{ "lxc.tty.max", "0" },
+	{ "lxc.pty.max", "1024" },
+	{ "lxc.autodev", "1" },
+	{ "lxc.apparmor.profile", "unchanged" },
+	{ "lxc.keyring.session", "0" },
+	{ "lxc.no_new_privs", "1" },
+	/* What a program in a root of its own may need, and no more. */
+	{ "lxc.cap.keep", "chown dac_override fsetid fowner mknod net_raw setgid setuid setfcap "
+			  "setpcap net_bind_service sys_chroot kill audit_write" },
+	{ "lxc.mount.auto", "proc:mixed" },
+	{ "lxc.mount.entry", "shm dev/shm tmpfs nosuid,nodev,noexec,mode=1777,create=dir 0 0" },
+	{ "lxc.mount.entry",
+	  "mqueue dev/mqueue mqueue nosuid,nodev,noexec,create=dir,optional 0 0" },
+};
+
+/* What in /proc and /sys tells of the host or changes it. A file is covered by /dev/null. */
+static const char *const masked_files[] = { "proc/kcore", "proc/keys", "proc/timer_list",
+					    "proc/latency_stats", "proc/sched_debug" };
+static const char *const masked_dirs[] = { "proc/acpi", "proc/scsi", "sys/firmware",
+					   "sys/fs/selinux", "sys/devices/virtual/powercap" };
+static const char *const read_only_dirs[] = { "proc/bus", "proc/fs", "proc/irq" };
+
+struct lxc {
+	struct lxc_container *api;
+	int control_fd;
+	int log_fd;
+};
+
+static int fail(const struct lxc *lxc, const char *what)
+{
+	process_send(lxc->control_fd, PROCESS_FAILED, PROCESS_STATUS_FAILED, what);
+	return -EIO;
+}
+
+static int set(const struct lxc *lxc, const char *key, const char *value)
+{
+	char text[200];
+
+	if (lxc->api->set_config_item(lxc->api, key, value))
+		return 0;
+	snprintf(text, sizeof(text), "liblxc refuses %s = %.100s: is it older than 5.0?", key,
+		 value);
+	return fail(lxc, text);
+}
+
+/* ---- loading ---- */
+
+static int load(struct lxc *lxc, const char *name)
+{
+	struct lxc_container *(*create)(const char *name, const char *path);
+	int (*log_init)(struct lxc_log * log);
+	void *library = dlopen("liblxc.so.1", RTLD_NOW | RTLD_LOCAL);
+	char log_path[64];
+	struct lxc_log log = { .name = name,
+			       .lxcpath = "/run",
+			       .file = log_path,
+			       .level = "ERROR",
+			       .prefix = "vmm",
+			       .quiet = true };
+
+	if (!library)
+		return fail(lxc, "--as container needs liblxc: apt-get install liblxc1");
+	*(void **)&create = dlsym(library, "lxc_container_new");
+	*(void **)&log_init = dlsym(library, "lxc_log_init");
+	if (!create || !log_init)
+		return fail(lxc, "liblxc.so.1 is none that this vmm can use");
+	/* Its log is read when something fails. */
+	snprintf(log_path, sizeof(log_path), "/run/log");
+	log_init(&log);
+	lxc->api = create(name, "/run");
+	return lxc->api ? 0 : fail(lxc, "liblxc cannot make a container");
+}
+
+/* The first error that liblxc noted: "vmm NAME TIME ERROR MODULE - FILE:FUNCTION:LINE - TEXT". */
+static void report(const struct lxc *lxc)
+{
+	auto_close int fd = open("/run/log", O_RDONLY | O_CLOEXEC);
+	char log[4096], text[240];
+	ssize_t len = fd >= 0 ? read(fd, log, sizeof(log) - 1) : -1;
+	char *line, *said;
+
+	log[len > 0 ? len : 0] = '\0';
+	line = strtok(log, "\n");
+	said = line ? strstr(line, " - ") : NULL;
+	said = said ? strstr(said + 3, " - ") : NULL;
+	snprintf(text, sizeof(text), "liblxc did not start the container: %s",
+		 said ? said + 3 : "it does not say why");
+	fail(lxc, text);
+}
+
+/* ---- configuration ---- */
+
+static int add_mask(const struct lxc *lxc, const char *from, const char *to, const char *options)
+{
+	char entry[256];
+
+	snprintf(entry, sizeof(entry), "%s %s %s 0 0", from, to, options);
+	return set(lxc, "lxc.mount.entry", entry);
+}
+
+static int set_masks(const struct lxc *lxc)
+{
+	char path[64];
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(masked_files); i++) {
+		snprintf(path, sizeof(path), "/%s", masked_files[i]);
+		if (access(path, F_OK) == 0)
+			ret = add_mask(lxc, "/dev/null", masked_files[i], "none bind,optional");
+	}
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(masked_dirs); i++) {
+		snprintf(path, sizeof(path), "/%s", masked_dirs[i]);
+		if (access(path, F_OK) == 0)
+			ret = add_mask(lxc, "tmpfs", masked_dirs[i],
+				       "tmpfs ro,nosuid,nodev,noexec,size=0,optional");
+	}
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(read_only_dirs); i++) {
+		snprintf(path, sizeof(path), "/%s", read_only_dirs[i]);
+		if (access(path, F_OK) == 0)
+			ret = add_mask(lxc, read_only_dirs[i], read_only_dirs[i],
+				       "none bind,ro,relative,optional");
+	}
+	return ret;
+}
+
+/* /sys belongs to a network namespace: with the host's, the host's is shown. */
+static int set_sys(const struct lxc *lxc, enum config_net_kind net)
+{
+	if (net == CONFIG_NET_HOST)
+		return set(lxc, "lxc.mount.entry",
+			   "/sys sys none bind,ro,nosuid,nodev,noexec,create=dir 0 0");
+	return set(lxc, "lxc.mount.entry", "sysfs sys sysfs ro,nosuid,nodev,noexec,create=dir 0 0");
+}
+
+static int set_network(const struct container *container, const struct lxc *lxc)
+{
+	char address[64];
+	int ret;
+
+	switch (container_net_kind(container->config)) {
+	case CONFIG_NET_HOST:
+		return set(lxc, "lxc.net.0.type", "none");
+	case CONFIG_NET_BRIDGE:
+		snprintf(address, sizeof(address), "%s/%d", container->bridge.address,
+			 CONTAINER_BRIDGE_PREFIX);
+		ret = set(lxc, "lxc.net.0.type", "veth");
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.link", CONTAINER_BRIDGE_NAME);
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.flags", "up");
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.name", "eth0");
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.veth.pair", container->bridge.veth);
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.ipv4.address", address);
+		if (ret == 0)
+			ret = set(lxc, "lxc.net.0.ipv4.gateway", CONTAINER_BRIDGE_GATEWAY);
+		return ret;
+	default: /* user mode: pasta puts its interface there */
+		ret = set(lxc, "lxc.net.0.type", "empty");
+		return ret == 0 ? set(lxc, "lxc.net.0.flags", "up") : ret;
+	}
+}
+
+static int configure(const struct container *container, const struct lxc *lxc)
+{
+	char path[PATH_MAX + 8];
+	int ret;
+
+	snprintf(path, sizeof(path), "dir:%s", container->root.path);
+	ret = set(lxc, "lxc.rootfs.path", path);
+	if (ret == 0)
+		ret = set(lxc, "lxc.rootfs.mount", "/run/mnt");
+	if (ret == 0)
+		ret = set(lxc, "lxc.uts.name", container->config->hostname);
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(fixed_items); i++)
+		ret = set(lxc, fixed_items[i].key, fixed_items[i].value);
+	if (ret == 0)
+		ret = set_sys(lxc, container_net_kind(container->config));
+	if (ret == 0)
+		ret = set_masks(lxc);
+	if (ret == 0)
+		ret = set_network(container, lxc);
+	return ret;
+}
+
+/* ---- the container's first process ---- */
+
+/* Sealed, as the container could open what its process 1 runs. */
+static int make_init(void)
+{
+	size_t len = (size_t)(container_init_end - container_init_start);
+	int fd = memfd_create("vmm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	ssize_t done;
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("vmm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	for (size_t at = 0; at < len; at += (size_t)done) {
+		done = write(fd, container_init_start + at, len - at);
+		if (done < 0 && errno != EINTR)
+			goto failed;
+		if (done < 0)
+			done = 0;
+	}
+	if (fchmod(fd, 0755) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+		return fd;
+failed:
+	done = -errno;
+	close(fd);
+	return (int)done;
+}
+
+struct init_words {
+	char path[32], control[16], flags[4], env_count[16];
+};
+
+/* See the opening comment of container_init.c. On the heap. */
+static char **make_arguments(const struct container *container, struct init_words *words)
+{
+	const struct config *config = container->config;
+	const struct process_terminal *terminal = &container->process.terminal;
+	const char *term = terminal->wanted ? getenv("TERM") : NULL;
+	char **argv = calloc(8 + config->env_count + config->command_count, sizeof(*argv));
+	size_t count = 0;
+
+	if (!argv)
+		return NULL;
+	snprintf(words->control, sizeof(words->control), "%d", container->process.child_control_fd);
+	snprintf(words->flags, sizeof(words->flags), "%s%s%s", terminal->wanted ? "t" : "",
+		 terminal->wanted && terminal->is_stderr ? "e" : "",
+		 terminal->wanted || container_net_kind(config) == CONFIG_NET_USER ? "w" : "");
+	snprintf(words->env_count, sizeof(words->env_count), "%u", config->env_count);
+	argv[count++] = words->path;
+	argv[count++] = words->control;
+	argv[count++] = words->flags;
+	argv[count++] = (char *)(config->user ? config->user : "");
+	argv[count++] = (char *)(config->workdir ? config->workdir : "");
+	argv[count++] = (char *)(term ? term : "");
+	argv[count++] = words->env_count;
+	for (unsigned i = 0; i < config->env_count; i++)
+		argv[count++] = config->env[i];
+	for (unsigned i = 0; i < config->command_count; i++)
+		argv[count++] = config->command[i];
+	return argv;
+}
+
+/* ---- the child ---- */
+
+static void put_files(const struct container *container)
+{
+	char text[512];
+
+	process_root_make_dir(&container->root, "etc");
+	snprintf(text, sizeof(text), "%s\n", container->config->hostname);
+	process_root_put_file(&container->root, "etc/hostname", "hostname", text);
+	snprintf(text, sizeof(text), "127.0.0.1 localhost\n::1 localhost\n%s %s\n",
+		 container->bridge.used ? container->bridge.address : "127.0.1.1",
+		 container->config->hostname);
+	process_root_put_file(&container->root, "etc/hosts", "hosts", text);
+	if (container_net_kind(container->config) != CONFIG_NET_NONE)
+		process_root_put_resolv_conf(&container->root);
+}
+
+/* 0 or -errno, logged. */
+static int prepare(struct container *container)
+{
+	static const char *const dirs[] = { "proc", "sys", "dev" };
+	int ret = process_root_mount(&container->root, container->ids.needed);
+
+	if (ret < 0)
+		return ret;
+	/* liblxc shall find no cgroup that it could manage. Where this fails, they are not ours. */
+	if (mount("vmm", "/sys/fs/cgroup", "tmpfs", MS_RDONLY, NULL) < 0)
+		log_debug("/sys/fs/cgroup: %s", strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		process_root_make_dir(&container->root, dirs[i]);
+	if (mkdir("/run/mnt", 0755) < 0)
+		return log_errno(errno, "make /run/mnt");
+	put_files(container);
+	return 0;
+}
+
+static int start(struct container *container, struct lxc *lxc)
+{
+	struct init_words words;
+	auto_free char **argv = make_arguments(container, &words);
+	auto_close int init_fd = make_init();
+
+	if (!argv || init_fd < 0)
+		return fail(lxc, "no memory for the container's first process");
+	snprintf(words.path, sizeof(words.path), "/proc/self/fd/%d", init_fd);
+	fcntl(lxc->control_fd, F_SETFD, 0);
+	lxc->api->want_daemonize(lxc->api, false);
+	if (lxc->api->start(lxc->api, false, argv))
+		return 0;
+	report(lxc);
+	return -EIO;
+}
+
+int container_lxc_run(struct container *container)
+{
+	struct lxc lxc = { .control_fd = container->process.child_control_fd };
+	char name[32];
+
+	snprintf(name, sizeof(name), "vmm-%d", (int)getpid());
+	if (prepare(container) < 0 || load(&lxc, name) < 0 || configure(container, &lxc) < 0 ||
+	    start(container, &lxc) < 0)
+		return PROCESS_STATUS_FAILED;
+	return 0;
+}

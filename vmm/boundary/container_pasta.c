@@ -1,0 +1,213 @@
+/*
+ * User-mode network: pasta, of the package passt, joins the container's network namespace and
+ * carries its packets through sockets of the user who started vmm.
+ *
+ * pasta changes its credentials and so loses a death signal. It therefore runs below a process that
+ * keeps its own and is the first of a process-id namespace: when vmm dies, so does that, and with
+ * it pasta. An ordinary user makes that namespace within the container's user namespace.
+ */
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "vmm/boundary/container.h"
+#include "vmm/boundary/process_enter.h"
+#include "vmm/log.h"
+
+#define WORDS_MAX (16 + 2 * CONFIG_PUBLISH_MAX)
+
+struct words {
+	const char *argv[WORDS_MAX + 1];
+	size_t count;
+	char netns[64], userns[64], ready[PATH_MAX];
+	char ports[CONFIG_PUBLISH_MAX][80];
+};
+
+static void add(struct words *words, const char *word)
+{
+	if (words->count < WORDS_MAX)
+		words->argv[words->count++] = word;
+}
+
+static bool publishes(const struct config *config, bool udp)
+{
+	for (unsigned i = 0; i < config->publish_count; i++) {
+		if (config->publish[i].udp == udp)
+			return true;
+	}
+	return false;
+}
+
+static void add_ports(struct words *words, const struct config *config)
+{
+	for (unsigned i = 0; i < config->publish_count; i++) {
+		const struct config_publish *publish = &config->publish[i];
+
+		snprintf(words->ports[i], sizeof(words->ports[i]), "%s%s%u:%u",
+			 publish->host_addr ? publish->host_addr : "",
+			 publish->host_addr ? "/" : "", publish->host_port, publish->guest_port);
+		add(words, publish->udp ? "-u" : "-t");
+		add(words, words->ports[i]);
+	}
+	/* Without these words pasta forwards whatever is listened on. */
+	for (unsigned udp = 0; udp < 2; udp++) {
+		if (publishes(config, udp))
+			continue;
+		add(words, udp ? "-u" : "-t");
+		add(words, "none");
+	}
+	add(words, "-T");
+	add(words, "none");
+	add(words, "-U");
+	add(words, "none");
+}
+
+static void make_words(struct words *words, const struct container *container, pid_t pid)
+{
+	snprintf(words->netns, sizeof(words->netns), "/proc/%d/ns/net", (int)pid);
+	snprintf(words->userns, sizeof(words->userns), "/proc/%d/ns/user", (int)pid);
+	add(words, "pasta");
+	add(words, "--config-net");
+	add(words, "--quiet");
+	add(words, "--foreground");
+	add(words, "--netns-only");
+	if (!container->ids.needed) {
+		add(words, "--runas"); /* the namespace is root's */
+		add(words, "0");
+	}
+	add(words, "--pid");
+	add(words, words->ready);
+	add_ports(words, container->config);
+	add(words, "--netns");
+	add(words, words->netns);
+}
+
+/* ---- in the children ---- */
+
+static int run_pasta(const struct words *words)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		dup2(null_fd, STDIN_FILENO);
+		dup2(null_fd, STDOUT_FILENO);
+		execvp(words->argv[0], (char *const *)words->argv);
+		_exit(errno == ENOENT ? PROCESS_STATUS_NOT_FOUND : PROCESS_STATUS_FAILED);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid < 0 || !WIFEXITED(status) ? PROCESS_STATUS_FAILED : WEXITSTATUS(status);
+}
+
+static int enter_user_namespace(const struct words *words)
+{
+	auto_close int fd = open(words->userns, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || setns(fd, CLONE_NEWUSER) < 0 ? -errno : 0;
+}
+
+static int run_keeper(const struct words *words, bool in_user_ns, pid_t parent)
+{
+	struct clone_args args = { .flags = CLONE_NEWPID, .exit_signal = SIGCHLD };
+	sigset_t none;
+	int status = 0;
+	long pid;
+
+	if (in_user_ns && enter_user_namespace(words) < 0)
+		return PROCESS_STATUS_FAILED;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		return PROCESS_STATUS_FAILED;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(run_pasta(words));
+	}
+	while (pid > 0 && waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid < 0 || !WIFEXITED(status) ? PROCESS_STATUS_FAILED : WEXITSTATUS(status);
+}
+
+/* ---- in the parent ---- */
+
+static int report(struct container *container, int status)
+{
+	container->pasta = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == PROCESS_STATUS_NOT_FOUND)
+		log_err("--net user needs pasta: apt-get install passt");
+	else
+		log_err("--net user: pasta did not make the network: see its words above, if any, "
+			"and whether a published port is taken");
+	return -ENETUNREACH;
+}
+
+/* pasta writes its number to the pipe when the network is there. */
+static int wait_until_ready(struct container *container, int fd)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+	int status;
+
+	for (;;) {
+		if (poll(&polled, 1, 50) > 0 && (polled.revents & POLLIN))
+			return 0;
+		if (waitpid(container->pasta, &status, WNOHANG) == container->pasta)
+			return report(container, status);
+	}
+}
+
+void container_pasta_name_pipe(char name[64])
+{
+	snprintf(name, 64, "pipe-%d", (int)getpid());
+}
+
+int container_pasta_start(struct container *container, pid_t pid)
+{
+	struct words words = { .count = 0 };
+	pid_t parent = getpid();
+	auto_close int fd = -1;
+	char name[64];
+	int ret = 0;
+
+	container_pasta_name_pipe(name);
+	snprintf(words.ready, sizeof(words.ready), "%s/%s", container->state.path, name);
+	if (mkfifoat(container->state.fd, name, 0600) < 0 ||
+	    (fd = openat(container->state.fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+		return log_errno(errno, "make %s", words.ready);
+	make_words(&words, container, pid);
+	fflush(NULL);
+	container->pasta = fork();
+	if (container->pasta == 0)
+		_exit(run_keeper(&words, container->ids.needed, parent));
+	if (container->pasta < 0)
+		ret = log_errno(errno, "start pasta");
+	if (ret == 0)
+		ret = wait_until_ready(container, fd);
+	unlinkat(container->state.fd, name, 0);
+	return ret;
+}
+
+void container_pasta_stop(struct container *container)
+{
+	int status;
+
+	if (container->pasta <= 0)
+		return;
+	kill(container->pasta, SIGKILL);
+	while (waitpid(container->pasta, &status, 0) < 0 && errno == EINTR)
+		;
+	container->pasta = 0;
+}

@@ -1,0 +1,187 @@
+/*
+ * How a child becomes the command. Runs after fork, in a process that has one thread.
+ */
+#include "vmm/boundary/process_enter.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/boundary/process_user.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ENV_MAX	     512
+
+int process_send(int fd, enum process_word word, int value, const char *text)
+{
+	struct process_message message = { .word = (uint32_t)word, .value = value };
+
+	if (text)
+		snprintf(message.text, sizeof(message.text), "%s", text);
+	return send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+failed(int control_fd, int status, const char *fmt, ...)
+{
+	char text[sizeof(((struct process_message *)0)->text)];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	process_send(control_fd, PROCESS_FAILED, status, text);
+	return status;
+}
+
+static int become_user(const char *who, struct process_user *user, int control_fd)
+{
+	if (!process_user_look_up(user, who))
+		return failed(control_fd, PROCESS_STATUS_FAILED,
+			      "--user %s: the root's /etc/passwd or /etc/group does not know it: "
+			      "write a number",
+			      who);
+	/* Where there are no other groups to be had, there are none to be given up. */
+	if (setgroups(user->group_count, user->groups) < 0 && (errno != EPERM || user->group_count))
+		return failed(control_fd, PROCESS_STATUS_FAILED, "--user %s: set groups: %s",
+			      who ? who : "", strerror(errno));
+	if (setresgid(user->gid, user->gid, user->gid) < 0 ||
+	    setresuid(user->uid, user->uid, user->uid) < 0)
+		return failed(control_fd, PROCESS_STATUS_FAILED,
+			      "--user %s: %s: as an ordinary user only those are there that "
+			      "/etc/subuid and /etc/subgid give you",
+			      who ? who : "", strerror(errno));
+	return 0;
+}
+
+static size_t name_len(const char *variable)
+{
+	return strcspn(variable, "=");
+}
+
+/* Puts VARIABLE into ENV in place of one of the same name. */
+static size_t put_variable(char **env, size_t count, char *variable)
+{
+	size_t len = name_len(variable);
+
+	for (size_t i = 0; i < count; i++) {
+		if (name_len(env[i]) == len && strncmp(env[i], variable, len) == 0) {
+			env[i] = variable;
+			return count;
+		}
+	}
+	if (count < ENV_MAX)
+		env[count++] = variable;
+	return count;
+}
+
+static const char *find_variable(char **env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *env; env++) {
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	}
+	return NULL;
+}
+
+/* 126 when a file was there that would not run. */
+static int try_path(const char *path, char **argv, char **env, int *err)
+{
+	struct stat st;
+
+	execve(path, argv, env);
+	if (errno == ENOENT && stat(path, &st) == 0) {
+		*err = ENOEXEC; /* its interpreter is missing */
+		return PROCESS_STATUS_NOT_EXECUTABLE;
+	}
+	if (errno == ENOENT || errno == ENOTDIR)
+		return PROCESS_STATUS_NOT_FOUND;
+	*err = errno;
+	return PROCESS_STATUS_NOT_EXECUTABLE;
+}
+
+static int execute(char **argv, char **env, int control_fd)
+{
+	const char *dir = find_variable(env, "PATH");
+	int status = PROCESS_STATUS_NOT_FOUND;
+	int err = ENOENT;
+	char path[4096];
+
+	if (strchr(argv[0], '/')) {
+		status = try_path(argv[0], argv, env, &err);
+	} else {
+		while (dir && status == PROCESS_STATUS_NOT_FOUND) {
+			size_t len = strcspn(dir, ":");
+			int needed = snprintf(path, sizeof(path), "%.*s/%s", (int)len,
+					      len ? dir : ".", argv[0]);
+
+			if (needed > 0 && (size_t)needed < sizeof(path))
+				status = try_path(path, argv, env, &err);
+			dir = dir[len] ? dir + len + 1 : NULL;
+		}
+	}
+	if (status == PROCESS_STATUS_NOT_FOUND)
+		return failed(control_fd, status, "%s: not found in the root", argv[0]);
+	if (err == ENOEXEC)
+		return failed(
+			control_fd, status,
+			"%s: its interpreter or dynamic loader is not in the root, or it is of "
+			"another architecture",
+			argv[0]);
+	return failed(control_fd, status, "%s: %s", argv[0], strerror(err));
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < 32; number++) {
+		if (number != SIGKILL && number != SIGSTOP)
+			signal(number, SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int process_enter(const struct process_spec *spec, int control_fd)
+{
+	static char home[300], term[100], path[] = "PATH=" DEFAULT_PATH;
+	const char *workdir = spec->workdir && *spec->workdir ? spec->workdir : "/";
+	pid_t parent = getppid();
+	char *env[ENV_MAX + 1];
+	struct process_user user;
+	size_t count = 0;
+	int status;
+
+	status = become_user(spec->user, &user, control_fd);
+	if (status)
+		return status;
+	/* Said here, as another user's rights take it back. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		return PROCESS_STATUS_FAILED;
+	if (chdir(workdir) < 0)
+		return failed(control_fd, PROCESS_STATUS_FAILED, "--workdir %s: %s", workdir,
+			      strerror(errno));
+	snprintf(home, sizeof(home), "HOME=%s", user.home);
+	count = put_variable(env, count, path);
+	count = put_variable(env, count, home);
+	if (spec->term) {
+		snprintf(term, sizeof(term), "TERM=%s", spec->term);
+		count = put_variable(env, count, term);
+	}
+	for (char **variable = spec->env; variable && *variable; variable++)
+		count = put_variable(env, count, *variable);
+	env[count] = NULL;
+	reset_signals();
+	return execute(spec->argv, env, control_fd);
+}

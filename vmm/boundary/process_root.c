@@ -1,0 +1,370 @@
+/*
+ * Mounts, by mount(2) and the descriptors opened before: paths may hold what an option string has
+ * another meaning for, and may lie below what is covered here.
+ */
+#include "vmm/boundary/process_root.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "vmm/log.h"
+
+/* Not <sys/mount.h>, whose constants collide with the kernel's header. */
+int mount(const char *source, const char *target, const char *type, unsigned long flags,
+	  const void *data);
+
+int process_root_refuse(const struct config *config)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < config->volume_count; i++) {
+		const char *source = config->volumes[i].source;
+
+		if (stat(source, &st) < 0)
+			return log_errno(errno, "--volume %s", source);
+		if (S_ISDIR(st.st_mode))
+			continue;
+		log_err("--volume %s: not a directory: an image is a volume of --as machine only",
+			source);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int open_dir(const char *option, const char *path, int *fd)
+{
+	*fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *fd < 0 ? log_errno(errno, "--%s %s", option, path) : 0;
+}
+
+/* The overlay wants a directory of its own on the same file system, and not within what it keeps.
+ */
+static int open_keep(struct process_root *root)
+{
+	struct stat keep, parent;
+	int ret = open_dir("keep", root->config->keep, &root->keep_fd);
+
+	if (ret < 0)
+		return ret;
+	root->keep_parent_fd = openat(root->keep_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root->keep_parent_fd < 0 || fstat(root->keep_fd, &keep) < 0 ||
+	    fstat(root->keep_parent_fd, &parent) < 0)
+		return log_errno(errno, "--keep %s", root->config->keep);
+	snprintf(root->work_name, sizeof(root->work_name), ".vmm-work-%llu",
+		 (unsigned long long)keep.st_ino);
+	if (keep.st_dev != parent.st_dev) {
+		log_err("--keep %s: is a file system's uppermost directory: name one below it",
+			root->config->keep);
+		return -EINVAL;
+	}
+	if (mkdirat(root->keep_parent_fd, root->work_name, 0700) < 0 && errno != EEXIST)
+		return log_errno(errno, "--keep %s: make a directory beside it",
+				 root->config->keep);
+	return 0;
+}
+
+int process_root_open(struct process_root *root, const struct config *config, const char *base)
+{
+	int ret;
+
+	*root = (struct process_root){
+		.config = config, .rootfs_fd = -1, .keep_fd = -1, .keep_parent_fd = -1
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(root->volume_fds); i++)
+		root->volume_fds[i] = -1;
+	snprintf(root->base, sizeof(root->base), "%s", base);
+	if ((size_t)snprintf(root->path, sizeof(root->path), "%s/root", base) >= sizeof(root->path))
+		return log_errno(ENAMETOOLONG, "%s", base);
+	ret = open_dir("rootfs", config->rootfs, &root->rootfs_fd);
+	if (ret == 0 && config->keep)
+		ret = open_keep(root);
+	for (unsigned i = 0; ret == 0 && i < config->volume_count; i++)
+		ret = open_dir("volume", config->volumes[i].source, &root->volume_fds[i]);
+	return ret;
+}
+
+void process_root_close(struct process_root *root)
+{
+	char path[NAME_MAX + 16];
+
+	if (root->keep_parent_fd >= 0 && root->work_name[0]) {
+		snprintf(path, sizeof(path), "%s/work", root->work_name);
+		unlinkat(root->keep_parent_fd, path, AT_REMOVEDIR);
+		unlinkat(root->keep_parent_fd, root->work_name, AT_REMOVEDIR);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(root->volume_fds); i++) {
+		if (root->volume_fds[i] >= 0)
+			close(root->volume_fds[i]);
+	}
+	if (root->keep_parent_fd >= 0)
+		close(root->keep_parent_fd);
+	if (root->keep_fd >= 0)
+		close(root->keep_fd);
+	if (root->rootfs_fd >= 0)
+		close(root->rootfs_fd);
+}
+
+/* ---- in the child ---- */
+
+static int make_dir(const char *base, const char *name, mode_t mode)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", base, name);
+	return mkdir(path, mode) < 0 && errno != EEXIST ? log_errno(errno, "make %s", path) : 0;
+}
+
+/* The root directory itself is seen with the upper one's owner and mode. */
+static void copy_attributes(const struct process_root *root, const char *upper)
+{
+	struct stat st;
+
+	if (fstat(root->rootfs_fd, &st) < 0 || chown(upper, st.st_uid, st.st_gid) < 0 ||
+	    chmod(upper, st.st_mode & 07777) < 0)
+		log_debug("the root's owner and mode are ours");
+}
+
+static int mount_overlay(const struct process_root *root, bool in_user_ns)
+{
+	char upper[PATH_MAX + 32], work[PATH_MAX + 32];
+	char options[2 * PATH_MAX + 256];
+	int len;
+
+	if (root->keep_fd >= 0) {
+		snprintf(upper, sizeof(upper), "/proc/self/fd/%d", root->keep_fd);
+		snprintf(work, sizeof(work), "/proc/self/fd/%d/%.200s", root->keep_parent_fd,
+			 root->work_name);
+	} else {
+		snprintf(upper, sizeof(upper), "%s/upper", root->base);
+		snprintf(work, sizeof(work), "%s/work", root->base);
+		if (mkdir(upper, 0755) < 0 || mkdir(work, 0700) < 0)
+			return log_errno(errno, "make %s", upper);
+		copy_attributes(root, upper);
+	}
+	len = snprintf(options, sizeof(options),
+		       "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", root->rootfs_fd, upper,
+		       work, in_user_ns ? ",userxattr" : "");
+	if (len >= (int)sizeof(options) || len >= (int)sysconf(_SC_PAGESIZE))
+		return log_errno(ENAMETOOLONG, "%s", root->base);
+	if (mount("vmm", root->path, "overlay", 0, options) == 0)
+		return 0;
+	if (errno == EBUSY && root->keep_fd >= 0)
+		return log_errno(EBUSY, "--keep %s: another run writes to it", root->config->keep);
+	if (errno == ENODEV)
+		return log_errno(ENODEV, "overlay: not in this kernel: modprobe overlay");
+	return log_errno(errno, "mount an overlay over %s", root->config->rootfs);
+}
+
+/* PATH beneath the root, however its links lead; -errno. */
+static int open_in_root(int root_fd, const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned)(flags | O_CLOEXEC),
+				.resolve = RESOLVE_IN_ROOT };
+	long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Opens PATH, making what is missing of it. */
+static int make_path(int root_fd, const char *path)
+{
+	char part[PATH_MAX];
+	int fd = open_in_root(root_fd, path, O_PATH | O_DIRECTORY);
+
+	if (fd != -ENOENT)
+		return fd;
+	for (const char *end = path;; end++) {
+		auto_close int parent_fd = -1;
+		char *name;
+
+		if (*end != '/' && *end)
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)(end - path), path);
+		fd = *part ? open_in_root(root_fd, part, O_PATH | O_DIRECTORY) : -EEXIST;
+		if (fd >= 0)
+			close(fd);
+		if (fd == -ENOENT) {
+			name = strrchr(part, '/');
+			if (name)
+				*name++ = '\0';
+			parent_fd = open_in_root(root_fd, name && *part ? part : "/",
+						 O_PATH | O_DIRECTORY);
+			if (parent_fd < 0)
+				return parent_fd;
+			if (mkdirat(parent_fd, name ? name : part, 0755) < 0 && errno != EEXIST)
+				return -errno;
+		}
+		if (!*end)
+			return open_in_root(root_fd, path, O_PATH | O_DIRECTORY);
+	}
+}
+
+/* FLAGS of open_tree: AT_RECURSIVE or 0. ATTR: MOUNT_ATTR_*, or 0. */
+static int bind(int from_fd, int to_fd, unsigned flags, uint64_t attr)
+{
+	struct mount_attr change = { .attr_set = attr };
+	auto_close int tree_fd =
+		(int)syscall(SYS_open_tree, from_fd, "",
+			     AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+
+	if (tree_fd < 0 ||
+	    (attr && syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH | flags, &change,
+			     sizeof(change)) < 0) ||
+	    syscall(SYS_move_mount, tree_fd, "", to_fd, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
+static int mount_volume(const struct process_root *root, int root_fd, unsigned index)
+{
+	const struct config_volume *volume = &root->config->volumes[index];
+	auto_close int target_fd = make_path(root_fd, volume->target);
+	int ret;
+
+	if (target_fd < 0)
+		return log_errno(target_fd, "--volume: make %s in the root", volume->target);
+	ret = bind(root->volume_fds[index], target_fd, AT_RECURSIVE,
+		   volume->read_only ? MOUNT_ATTR_RDONLY : 0);
+	return ret < 0 ? log_errno(ret, "--volume %s:%s", volume->source, volume->target) : 0;
+}
+
+/* What is to be mounted from must belong to the namespace that mounts. */
+static int reopen(const char *option, const char *path, int *fd)
+{
+	close(*fd);
+	return open_dir(option, path, fd);
+}
+
+static int reopen_all(struct process_root *root)
+{
+	const struct config *config = root->config;
+	int ret = reopen("rootfs", config->rootfs, &root->rootfs_fd);
+
+	if (ret == 0 && config->keep)
+		ret = reopen("keep", config->keep, &root->keep_fd);
+	if (ret == 0 && config->keep) {
+		close(root->keep_parent_fd);
+		root->keep_parent_fd =
+			openat(root->keep_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	for (unsigned i = 0; ret == 0 && i < config->volume_count; i++)
+		ret = reopen("volume", config->volumes[i].source, &root->volume_fds[i]);
+	return ret;
+}
+
+int process_root_mount(struct process_root *root, bool in_user_ns)
+{
+	auto_close int root_fd = -1;
+	int ret = reopen_all(root);
+
+	if (ret < 0)
+		return ret;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return log_errno(errno, "make the mounts private");
+	if (mount("vmm", root->base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
+		return log_errno(errno, "mount a tmpfs at %s", root->base);
+	if (make_dir(root->base, "root", 0755) < 0 || make_dir(root->base, "files", 0755) < 0)
+		return -EIO;
+	ret = mount_overlay(root, in_user_ns);
+	if (ret < 0)
+		return ret;
+	root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return log_errno(errno, "open %s", root->path);
+	for (unsigned i = 0; ret == 0 && i < root->config->volume_count; i++)
+		ret = mount_volume(root, root_fd, i);
+	return ret;
+}
+
+int process_root_bind_host(const struct process_root *root)
+{
+	static const char *const dirs[] = { "/proc", "/sys", "/dev" };
+	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root_fd < 0)
+		return log_errno(errno, "open %s", root->path);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		auto_close int from_fd = open(dirs[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		auto_close int to_fd = make_path(root_fd, dirs[i]);
+		int ret;
+
+		if (from_fd < 0 || to_fd < 0)
+			return log_errno(from_fd < 0 ? errno : to_fd, "bind %s", dirs[i]);
+		ret = bind(from_fd, to_fd, AT_RECURSIVE, 0);
+		if (ret < 0)
+			return log_errno(ret, "bind %s", dirs[i]);
+	}
+	return 0;
+}
+
+static int put_file(const struct process_root *root, const char *path, const char *name,
+		    const char *text)
+{
+	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int from_fd = -1;
+	auto_close int to_fd = -1;
+	char file[PATH_MAX + 64];
+	ssize_t done;
+
+	snprintf(file, sizeof(file), "%s/files/%s", root->base, name);
+	from_fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (root_fd < 0 || from_fd < 0)
+		return -errno;
+	do {
+		done = write(from_fd, text, strlen(text));
+	} while (done < 0 && errno == EINTR);
+	if (done < 0)
+		return -errno;
+	to_fd = open_in_root(root_fd, path, O_PATH);
+	if (to_fd == -ENOENT) {
+		/* A link that leads nowhere here, as systemd's to /run, is replaced. */
+		auto_close int dir_fd = open_in_root(root_fd, "etc", O_PATH | O_DIRECTORY);
+		auto_close int new_fd = -1;
+
+		if (dir_fd < 0)
+			return dir_fd;
+		unlinkat(dir_fd, name, 0);
+		new_fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+				0644);
+		if (new_fd < 0)
+			return -errno;
+		to_fd = open_in_root(root_fd, path, O_PATH);
+	}
+	return to_fd < 0 ? to_fd : bind(from_fd, to_fd, 0, 0);
+}
+
+void process_root_put_file(const struct process_root *root, const char *path, const char *name,
+			   const char *text)
+{
+	int ret = put_file(root, path, name, text);
+
+	if (ret < 0)
+		log_debug("/%s stays the root's own: %s", path, strerror(-ret));
+}
+
+void process_root_put_resolv_conf(const struct process_root *root)
+{
+	auto_close int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+	char text[4096];
+	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+	if (len <= 0)
+		return;
+	text[len] = '\0';
+	process_root_put_file(root, "etc/resolv.conf", "resolv.conf", text);
+}
+
+void process_root_make_dir(const struct process_root *root, const char *path)
+{
+	char full[PATH_MAX + 64];
+
+	snprintf(full, sizeof(full), "%s/%s", root->path, path);
+	if (mkdir(full, 0755) < 0 && errno != EEXIST)
+		log_debug("make /%s in the root: %s", path, strerror(errno));
+}

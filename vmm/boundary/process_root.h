@@ -1,0 +1,61 @@
+/*
+ * The root that a command sees on this kernel: an overlay over the directory, which is never
+ * changed, with the volumes on it, in a mount namespace of its own. What is written goes to a tmpfs
+ * that vanishes with that namespace, or to --keep's directory. Shared by container and host.
+ */
+#ifndef VMM_BOUNDARY_PROCESS_ROOT_H
+#define VMM_BOUNDARY_PROCESS_ROOT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "vmm/config.h"
+#include "vmm/err.h"
+
+struct process_root {
+	const struct config *config;
+	char base[PATH_MAX]; /* where the tmpfs goes, in the namespace only: an existing directory
+			      */
+	char path[PATH_MAX]; /* of the root, once it is mounted */
+	int rootfs_fd;
+	int keep_fd;		  /* -1: writes are thrown away */
+	char work_name[NAME_MAX]; /* --keep: the overlay's own directory, beside it */
+	int keep_parent_fd;
+	int volume_fds[CONFIG_VOLUMES_MAX];
+};
+
+/* Refuses volumes that are no directories here. 0 or -EINVAL, logged. */
+int process_root_refuse(const struct config *config) MUST_CHECK;
+
+/*
+ * Opens all directories that CONFIG (borrowed) names, as they are seen by the calling process; BASE
+ * is an existing directory that nothing needs meanwhile. 0 or -errno, logged; process_root_close in
+ * either case.
+ */
+int process_root_open(struct process_root *root, const struct config *config,
+		      const char *base) MUST_CHECK;
+void process_root_close(struct process_root *root);
+
+/*
+ * In a child with a new mount namespace: makes that private and mounts the root at root->path.
+ * IN_USER_NS: the mount namespace belongs to a user namespace of ours. 0 or -errno; logged.
+ */
+int process_root_mount(struct process_root *root, bool in_user_ns) MUST_CHECK;
+
+/* Binds the directories and devices of the host at the same place of the root. 0 or -errno. */
+int process_root_bind_host(const struct process_root *root) MUST_CHECK;
+
+/*
+ * Puts a file with TEXT over PATH (without a leading slash) of the root, where that is a file or
+ * nothing. NAME is that of the file meanwhile. Failing is no error: logged at debug level.
+ */
+void process_root_put_file(const struct process_root *root, const char *path, const char *name,
+			   const char *text);
+
+/* Shows the root the host's name servers. */
+void process_root_put_resolv_conf(const struct process_root *root);
+
+/* Makes the directory PATH (without a leading slash) in the root unless it is there. */
+void process_root_make_dir(const struct process_root *root, const char *path);
+
+#endif
