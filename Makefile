@@ -20,7 +20,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 	    -Wimplicit-fallthrough -Werror
 OPT      ?= -O2
 CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt
-CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"'
+CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init"'
 LDFLAGS  ?= -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lpthread
 
@@ -105,6 +105,9 @@ vmm_SRC := \
 	vmm/guest/spawn.c \
 	vmm/guest/relay_run.c \
 	vmm/guest/relay_guest.c \
+	vmm/boundary/machine_initramfs.c \
+	vmm/boundary/boundary_machine.c \
+	vmm/guest/dhcp.c \
 	vmm/guest/workload.c
 
 devices_SRC := \
@@ -307,7 +310,7 @@ check-cppcheck: $(BUILD)/gen/stamp
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance \
 		--inline-suppr --suppress=missingInclude --suppress=missingIncludeSystem -j2 \
 		--suppress=nullPointerRedundantCheck --suppress=invalidPrintfArgType_uint \
-		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' $(MAIN_SRC) $(SRC)
+		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"init"' $(MAIN_SRC) $(SRC)
 check-tidy: $(BUILD)/gen/stamp
 	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
 		xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$@" -- $(CSTD) $(CPPFLAGS) 2>/dev/null' sh
@@ -328,6 +331,7 @@ fuzz: fuzz-build
 	done
 
 include vmm/boundary/boundary.mk
+include vmm/guest/guest.mk
 include tests/guest/guest.mk
 include tests/bench/bench.mk
 include tests/crash/crash.mk

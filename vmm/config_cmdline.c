@@ -85,18 +85,33 @@ static void put_console(FILE *out, const struct config *config, const struct mac
 	put(out, "console=", "hvc0");
 }
 
+/* Whoever runs a command sees the command, not the kernel; but for -v. */
+static void put_workload_console(FILE *out, const struct config *config,
+				 const struct machine_words *words)
+{
+	if (words && config->verbose)
+		put(out, "", words->earlycon);
+	put(out, "console=", "hvc0");
+	if (!config->verbose)
+		put(out, "", "quiet");
+}
+
 static void put_derived(FILE *out, const struct config *config)
 {
 	const struct machine_words *words = words_for_host();
 
-	put_console(out, config, words);
+	if (config->rootfs)
+		put_workload_console(out, config, words);
+	else
+		put_console(out, config, words);
 	put(out, "root=", config->root);
 	if (config->root)
 		put(out, "", config->disks[0].read_only ? "ro" : "rw");
 	/* A kernel that panics shall not wait: the machine decides what comes then. */
 	if (config->on_panic != CONFIG_PANIC_PAUSE)
 		put(out, "panic=", "-1");
-	for (unsigned i = 0; i < config->net_count; i++)
+	/* guest-init sets the addresses of a command's machine. */
+	for (unsigned i = 0; !config->rootfs && i < config->net_count; i++)
 		put_ip(out, &config->nets[i], i, config->name);
 	if (words)
 		put(out, "", config_has_pci(config) ? words->pci_speed : words->no_pci_speed);

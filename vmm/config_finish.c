@@ -107,6 +107,15 @@ static bool is_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* Which one was chosen; a command's standard error is the command's, though. */
+static void say_kernel(const struct config *config)
+{
+	const char *initrd = config->initrd ? config->initrd : "";
+
+	log_message(config->rootfs ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "kernel %s%s%s",
+		    config->kernel, *initrd ? ", initrd " : "", initrd);
+}
+
 /*
  * The newest of our own kernels that guest-kernel-configs/build.sh left in the cache: it has all
  * built in that a command's machine needs, and boots quickest.
@@ -138,7 +147,7 @@ static int use_cached_kernel(struct config *config)
 	}
 	globfree(&found);
 	if (config->kernel)
-		log_debug("kernel %s", config->kernel);
+		say_kernel(config);
 	return 0;
 }
 
@@ -164,8 +173,7 @@ static int use_host_kernel(struct config *config, const struct utsname *host)
 		config->initrd = initrd;
 		initrd = NULL;
 	}
-	log_info("kernel %s%s%s", config->kernel, config->initrd ? ", initrd " : "",
-		 config->initrd ? config->initrd : "");
+	say_kernel(config);
 	return 0;
 }
 
@@ -182,7 +190,7 @@ static int find_kernel(struct config *config, const struct utsname *host)
 		config->kernel = strdup(place->path);
 		if (!config->kernel)
 			return no_memory();
-		log_info("kernel %s", config->kernel);
+		say_kernel(config);
 		return 0;
 	}
 	if (config->rootfs) {
@@ -224,7 +232,8 @@ static void default_net(struct config *config)
 		return;
 	}
 	if (!config_is_in_path("passt")) {
-		log_info("no network: install passt for one, or name one with --net");
+		log_message(config->rootfs ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+			    "no network: install passt for one, or name one with --net");
 		return;
 	}
 	config->nets[0] = (struct config_net){ .kind = CONFIG_NET_USER, .fd = -1, .queues = 1 };

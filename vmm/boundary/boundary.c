@@ -9,6 +9,7 @@
 
 /* By enum config_as. */
 static const struct boundary_ops *const boundaries[] = {
+	[CONFIG_AS_MACHINE] = &boundary_machine,
 	[CONFIG_AS_CONTAINER] = &boundary_container,
 	[CONFIG_AS_HOST] = &boundary_host,
 };

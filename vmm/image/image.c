@@ -20,6 +20,7 @@
 /* Two changes of one file within one tick of the kernel's coarse clock look the same. */
 #define TICK_NS	   20000000
 #define ROUNDS_MAX 5
+#define MANY_FILES 2000
 
 struct source {
 	const char *dir;
@@ -130,8 +131,10 @@ static int find_or_build(struct source *source, struct cache *cache)
 		return fd;
 	ret = cache_begin(cache, source->key, &entry, &fd);
 	if (ret == 0) {
-		log_info("%s: making an image of %llu files, once", source->dir,
-			 (unsigned long long)source->summary.entry_count);
+		/* Such takes its time. */
+		if (source->summary.entry_count >= MANY_FILES)
+			log_info("%s: making an image of %llu files, once", source->dir,
+				 (unsigned long long)source->summary.entry_count);
 		fd = build(source, cache, &entry);
 		cache_evict(cache, IMAGE_CACHE_COUNT_MAX, IMAGE_CACHE_LEN_MAX);
 	}

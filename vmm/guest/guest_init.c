@@ -1,0 +1,127 @@
+/*
+ * The first process of a machine that runs a command: loads modules, mounts the root, sets the
+ * network, runs the command behind the relay, and ends the machine. Static and small: it is linked
+ * into the monitor, which carries it into each such machine in an initramfs made in memory
+ * (vmm/boundary/boundary_machine.c). One thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/guest/guest_mount.h"
+#include "vmm/guest/guest_net.h"
+#include "vmm/guest/relay_guest.h"
+#include "vmm/guest/workload.h"
+
+static char error_text[256];
+
+static int fail(const char *what, const char *name, const char *why)
+{
+	snprintf(error_text, sizeof(error_text), "%s %s: %s", what, name, why);
+	return -1;
+}
+
+static int read_workload(struct workload *workload)
+{
+	int fd = open(WORKLOAD_PATH, O_RDONLY | O_CLOEXEC);
+	const char *why = "";
+	struct stat st;
+	size_t len = 0;
+	char *text;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > WORKLOAD_LEN_MAX)
+		return fail("read", WORKLOAD_PATH, strerror(errno));
+	text = malloc((size_t)st.st_size);
+	while (text && len < (size_t)st.st_size) {
+		ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
+
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+	}
+	close(fd);
+	if (!text || !workload_parse(workload, text, len, &why))
+		return fail("read", WORKLOAD_PATH, text ? why : "out of memory");
+	return 0;
+}
+
+/* In order; what is there already is fine. They are of no use afterwards. */
+static int load_modules(const struct workload *workload)
+{
+	for (unsigned i = 0; i < workload->module_count; i++) {
+		const char *path = workload->modules[i];
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return fail("open", path, strerror(errno));
+		if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST) {
+			close(fd);
+			return fail("load", path, strerror(errno));
+		}
+		close(fd);
+		unlink(path);
+	}
+	return 0;
+}
+
+/* All that comes before the command. */
+static int prepare(const struct workload *workload)
+{
+	int ret = guest_mount_root(workload, error_text, sizeof(error_text));
+
+	if (ret == 0)
+		ret = guest_mount_system(error_text, sizeof(error_text));
+	if (ret == 0)
+		ret = guest_mount_volumes(workload, error_text, sizeof(error_text));
+	if (ret == 0 && workload->hostname &&
+	    sethostname(workload->hostname, strlen(workload->hostname)) < 0)
+		ret = fail("set", "the host name", strerror(errno));
+	if (ret == 0)
+		ret = guest_net_configure(workload, error_text, sizeof(error_text));
+	return ret;
+}
+
+static _Noreturn void end_machine(void)
+{
+	/* Without a monitor that heard why, the kernel's log is where it can be read. */
+	if (error_text[0])
+		dprintf(STDERR_FILENO, "guest-init: %s\n", error_text);
+	sync();
+	reboot(RB_POWER_OFF);
+	_exit(1);
+}
+
+int main(void)
+{
+	struct relay_guest relay;
+	struct workload workload;
+	const char *what = "";
+	int status;
+
+	if (guest_mount_first(error_text, sizeof(error_text)) < 0 || read_workload(&workload) < 0)
+		end_machine();
+	/* Told when there is a port to tell it through. */
+	load_modules(&workload);
+	status = relay_guest_open(&relay, workload.terminal, "/dev", &what);
+	if (status < 0) {
+		fail("open the port", what, strerror(-status));
+		end_machine();
+	}
+	if (error_text[0] || prepare(&workload) < 0) {
+		relay_guest_fail(&relay, error_text);
+		end_machine();
+	}
+	status = relay_guest_run(&relay, &workload, error_text, sizeof(error_text));
+	guest_mount_finish(&workload);
+	if (status < 0)
+		relay_guest_fail(&relay, error_text);
+	else
+		relay_guest_exit(&relay, status);
+	end_machine();
+}
