@@ -19,13 +19,33 @@ CSTD     := -std=gnu17 -D_GNU_SOURCE
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	    -Wimplicit-fallthrough -Werror
 OPT      ?= -O2
-CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt
+CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables
 CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init"'
-LDFLAGS  ?= -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lpthread
+LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed
+LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lm -lpthread
 
 # One line a file. A new device is one line here and one in vmm/machine.c.
 vmm_SRC := \
+	vmm/compare/compare.c \
+	vmm/compare/rows.c \
+	vmm/compare/select.c \
+	vmm/compare/stats.c \
+	vmm/compare/output.c \
+	vmm/compare/child.c \
+	vmm/compare/proc.c \
+	vmm/compare/command.c \
+	vmm/compare/root.c \
+	vmm/compare/image.c \
+	vmm/compare/facts.c \
+	vmm/compare/server.c \
+	vmm/compare/measure.c \
+	vmm/compare/runner.c \
+	vmm/compare/lab.c \
+	vmm/compare/report.c \
+	vmm/compare/report_json.c \
+	vmm/compare/report_svg.c \
+	vmm/compare/report_html.c \
+	vmm/cli/compare.c \
 	vmm/kernel_config.c \
 	vmm/guest/relay_parse.c \
 	vmm/cli/doctor.c \
@@ -332,6 +352,7 @@ fuzz: fuzz-build
 
 include vmm/boundary/boundary.mk
 include vmm/guest/guest.mk
+include vmm/compare/compare.mk
 include tests/guest/guest.mk
 include tests/bench/bench.mk
 include tests/crash/crash.mk

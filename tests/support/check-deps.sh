@@ -26,6 +26,8 @@ check '^devices/char/' "vmm/(loop|log|err)\.h|devices/char/.*"
 check '^arch/[a-z0-9_]+/' "$six|arch/.*|(acpi_tables|dsdt|ssdt).*\.h"
 check '^vmm/cli/' "vmm/[^/]*\.h|vmm/cli/.*|vmm/boundary/boundary\.h|vmm/compare/.*|vmm/image/.*|arch/arch\.h"
 check '^vmm/boundary/' "vmm/[^/]*\.h|vmm/boundary/.*|vmm/image/.*|vmm/guest/.*|arch/arch\.h|devices/char/.*"
+check '^vmm/compare/[^/]*$' "vmm/(log|err|suggest)\.h|vmm/compare/[^/]*"
+check '^vmm/compare/workload/' "vmm/compare/workload/load\.h"
 check '^vmm/image/' "vmm/(log|err)\.h|vmm/image/.*"
 check '^vmm/guest/' "vmm/guest/.*"
 # The core names a device in machine.c (and its parts machine_*.c) alone; a boundary carries a command's streams.

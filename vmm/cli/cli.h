@@ -7,6 +7,7 @@
 
 int cli_run(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_compare(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

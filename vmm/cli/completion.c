@@ -23,7 +23,10 @@ static void print_words(const struct config_field *option, const char *separator
 		printf("%s%s", i ? separator : "", option->words[i]);
 }
 
-static const char commands[] = "run doctor help version";
+static const char commands[] = "run compare doctor help version";
+static const char compare_options[] =
+	"--rows --runs --as --peer --rootfs --kernel --program --json --html --svg --quick --full "
+	"--list --lab --icount --verbose --help";
 static const char topics[] = "run rootfs exit-codes kernel disk net publish console config stats";
 
 static void print_bash(void)
@@ -58,7 +61,10 @@ static void print_bash(void)
 	       topics);
 	for (size_t i = 0; i < config_option_count; i++)
 		printf("%s--%s", i ? " " : "", config_options[i].name);
-	puts("' -- \"$word\") ;;\n\tdoctor)\n\t\tmapfile -t COMPREPLY < <(compgen -W "
+	printf("' -- \"$word\") ;;\n\tcompare)\n\t\tmapfile -t COMPREPLY < <(compgen -f -W '%s' -- "
+	       "\"$word\")",
+	       compare_options);
+	puts(" ;;\n\tdoctor)\n\t\tmapfile -t COMPREPLY < <(compgen -W "
 	     "'--json --kernel --kernel-config --help' -- \"$word\") ;;\n\tesac\n}\n"
 	     "complete -o filenames -F _vmm vmm");
 }
@@ -80,10 +86,11 @@ static void print_zsh(void)
 {
 	printf("#compdef vmm\n_vmm()\n{\n\tif ((CURRENT == 2)); then\n\t\tcompadd -- %s\n"
 	       "\t\treturn\n\tfi\n\tcase $words[2] in\n\thelp) compadd -- %s; return ;;\n"
+	       "\tcompare) compadd -- %s; _files; return ;;\n"
 	       "\tdoctor) _arguments '--json' '--kernel[kernel]:file:_files' "
 	       "'--kernel-config[configuration]:file:_files'; return ;;\n\tesac\n"
 	       "\t[[ $words[2] == run ]] || return\n\tshift words\n\t((CURRENT--))\n\t_arguments",
-	       commands, topics);
+	       commands, topics, compare_options);
 	for (size_t i = 0; i < config_option_count; i++) {
 		const struct config_field *option = &config_options[i];
 
@@ -110,10 +117,11 @@ static void print_fish(void)
 	printf("complete -c vmm -f\n"
 	       "complete -c vmm -n __fish_use_subcommand -a '%s'\n"
 	       "complete -c vmm -n '__fish_seen_subcommand_from help' -a '%s'\n"
+	       "complete -c vmm -n '__fish_seen_subcommand_from compare' -F -a '%s'\n"
 	       "complete -c vmm -n '__fish_seen_subcommand_from doctor' -l json\n"
 	       "complete -c vmm -n '__fish_seen_subcommand_from doctor' -l kernel -r -F\n"
 	       "complete -c vmm -n '__fish_seen_subcommand_from doctor' -l kernel-config -r -F\n",
-	       commands, topics);
+	       commands, topics, compare_options);
 	for (size_t i = 0; i < config_option_count; i++) {
 		const struct config_field *option = &config_options[i];
 

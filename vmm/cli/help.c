@@ -203,6 +203,7 @@ static void print_overview(void)
 	puts("Usage: vmm COMMAND [OPTION...]\n"
 	     "\n"
 	     "  run       boot Linux in a virtual machine, its console on this terminal\n"
+	     "  compare   measure the same workload in each boundary, and show what each costs\n"
 	     "  doctor    check what this host lacks, and say the cure\n"
 	     "  help      this, or one of the topics below\n"
 	     "  version   print the version\n"

@@ -1,0 +1,59 @@
+/*
+ * A program that is run and watched: its streams by pipes, moments by the monotonic clock, and an
+ * end to waiting. Main thread.
+ */
+#ifndef VMM_COMPARE_CHILD_H
+#define VMM_COMPARE_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vmm/err.h"
+
+#define CHILD_OUT_MAX (1u << 20) /* what it says beyond is dropped */
+#define CHILD_ERR_MAX 4096	 /* the end is kept */
+
+struct child {
+	pid_t pid; /* 0: none */
+	int pid_fd;
+	int in_fd;
+	int out_fd;
+	int err_fd;
+	char *out; /* ends with NUL; owned */
+	size_t out_len;
+	char err[CHILD_ERR_MAX];
+	size_t err_len;
+	uint64_t start_ns;	/* just before the program is executed */
+	uint64_t first_byte_ns; /* when its first byte of output came; 0: none yet */
+	uint64_t end_ns;	/* when its end was seen */
+	int status;		/* as shells say it: 128+n for a signal */
+	bool ended;
+	bool interrupted; /* waiting ended since compare_stop was set */
+};
+
+/* Set by the signal handler: ends every wait early. */
+extern volatile int compare_stop;
+
+uint64_t child_now_ns(void);
+
+/* Runs ARGV, found in PATH, in a process group of its own. 0 or -errno. child_fini in any case. */
+int child_start(struct child *child, char *const argv[]) MUST_CHECK;
+/*
+ * Waits until its output holds TEXT ("": any byte). 0, -EPIPE when it ended or closed its output
+ * without, -ETIMEDOUT, or -EINTR when compare_stop was set.
+ */
+int child_wait_text(struct child *child, const char *text, uint64_t timeout_ms) MUST_CHECK;
+/* Reads until it ends. 0, -ETIMEDOUT, -EINTR. */
+int child_wait_end(struct child *child, uint64_t timeout_ms) MUST_CHECK;
+/* Sends a byte to its standard input. 0 or -errno. */
+int child_poke(struct child *child) MUST_CHECK;
+/* Ends its standard input. */
+void child_close_input(struct child *child);
+/* Ends it if it runs still (SIGTERM, SIGKILL after 5 s) and frees what it holds. */
+void child_fini(struct child *child);
+/* The last line of its error output, or how it ended; a new string. */
+char *child_complaint(const struct child *child) MUST_CHECK;
+
+#endif

@@ -1,0 +1,439 @@
+/*
+ * See measure.h: one function a method. Every moment is the host's monotonic clock, taken on our
+ * side of the pipes.
+ */
+#include "vmm/compare/measure.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "vmm/compare/child.h"
+#include "vmm/compare/command.h"
+#include "vmm/compare/image.h"
+#include "vmm/compare/proc.h"
+#include "vmm/compare/stats.h"
+
+#define IDLE_MAX    50
+#define DENSITY_OF  (1024.0 * 1024 * 1024)
+#define STATUS_OURS 125 /* of vmm run and its like: not the workload's */
+
+struct measure {
+	struct compare *compare;
+	const struct compare_column *column;
+	const struct compare_task *task;
+	struct compare_command command;
+	struct output *output;
+	char **reason;
+};
+
+/* Sleeps, but not through Ctrl-C. */
+static int pause_ms(uint64_t ms)
+{
+	uint64_t until = child_now_ns() + ms * 1000000u;
+
+	while (child_now_ns() < until) {
+		const struct timespec step = { .tv_nsec = 20000000 };
+
+		if (compare_stop)
+			return -EINTR;
+		nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
+/* Keeps why CHILD did not do as it should. Returns RET. */
+static int complain(struct measure *m, struct child *child, int ret)
+{
+	if (ret == -EINTR)
+		return ret;
+	/* What it has to say may still be on its way. */
+	if (!child->ended && ret != -ETIMEDOUT && child_wait_end(child, 2000) == -EINTR)
+		return -EINTR;
+	free(*m->reason);
+	if (ret == -ETIMEDOUT)
+		*m->reason = compare_text("no answer in %u s", m->task->timeout_s);
+	else
+		*m->reason = child_complaint(child);
+	return ret;
+}
+
+static void add(struct measure *m, const char *key, double value)
+{
+	output_add(m->output, key, value, "");
+}
+
+/* Starts an instance and waits for the first byte of its workload. */
+static int start(struct measure *m, struct child *child)
+{
+	int ret = child_start(child, m->command.words);
+
+	if (!ret)
+		ret = child_wait_text(child, "first", m->task->timeout_s * 1000ull);
+	return ret ? complain(m, child, ret) : 0;
+}
+
+static int stop(struct measure *m, struct child *child, uint64_t *asked_ns)
+{
+	int ret;
+
+	*asked_ns = child_now_ns();
+	kill(child->pid, SIGTERM);
+	ret = child_wait_end(child, m->task->timeout_s * 1000ull);
+	if (!ret && child->status == STATUS_OURS)
+		ret = -EIO;
+	return ret ? complain(m, child, ret) : 0;
+}
+
+static int measure_life(struct measure *m)
+{
+	struct child children[2];
+	uint64_t asked = 0, ignored;
+	int ret = start(m, &children[0]);
+
+	if (!ret)
+		ret = stop(m, &children[0], &asked);
+	if (!ret) {
+		add(m, "start", (double)(children[0].first_byte_ns - children[0].start_ns));
+		add(m, "stop", (double)(children[0].end_ns - asked));
+		ret = start(m, &children[1]);
+		if (!ret)
+			add(m, "restart", (double)(children[1].first_byte_ns - asked));
+		if (!ret)
+			ret = stop(m, &children[1], &ignored);
+		child_fini(&children[1]);
+	}
+	child_fini(&children[0]);
+	return ret;
+}
+
+static int measure_program(struct measure *m)
+{
+	struct child child;
+	int ret = child_start(&child, m->command.words);
+
+	child_close_input(&child);
+	if (!ret)
+		ret = child_wait_end(&child, m->task->timeout_s * 1000ull);
+	if (!ret && child.status != 0)
+		ret = -EIO;
+	if (ret)
+		ret = complain(m, &child, ret);
+	else if (m->task->method == COMPARE_FIO)
+		ret = output_parse_fio(m->output, child.out);
+	else
+		output_parse_lines(m->output, child.out);
+	if (ret == -EINVAL && !*m->reason)
+		*m->reason = compare_text("fio printed no result");
+	child_fini(&child);
+	return ret;
+}
+
+static const char *text_of(const struct output *output, const char *key)
+{
+	int at = output_find(output, key);
+
+	return at < 0 ? "" : output->items[at].text;
+}
+
+/* What the host sees, while a second instance waits. */
+static int look_from_host(struct measure *m)
+{
+	struct proc_list *list = malloc(sizeof(*list));
+	struct compare_command command = m->command;
+	char *text = NULL, *wait[] = { NULL };
+	struct child child;
+	int ret;
+
+	(void)wait;
+	if (!list)
+		return -ENOMEM;
+	/* The same command line but for its last word. */
+	command.words[command.count - 1] = (char *)"wait";
+	ret = child_start(&child, command.words);
+	if (!ret)
+		ret = child_wait_text(&child, "first", m->task->timeout_s * 1000ull);
+	if (ret) {
+		ret = complain(m, &child, ret);
+	} else {
+		proc_below(list, child.pid);
+		text = compare_text("%u %s, %s", list->count,
+				    list->count == 1 ? "process" : "processes",
+				    proc_has(list, "vmm-load") ? "the workload among them"
+							       : "the workload hidden in it");
+		output_add(m->output, "host_sees", NAN, text ? text : "");
+	}
+	child_fini(&child);
+	free(list);
+	free(text);
+	return ret;
+}
+
+static int measure_probe(struct measure *m)
+{
+	char own[64] = "", *last = m->command.words[m->command.count - 1];
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	int ret = measure_program(m);
+
+	if (file && fgets(own, sizeof(own), file))
+		own[strcspn(own, "\n")] = '\0';
+	if (file)
+		fclose(file);
+	if (ret)
+		return ret;
+	if (text_of(m->output, "boot")[0] && own[0])
+		output_add(m->output, "own_kernel", NAN,
+			   strcmp(text_of(m->output, "boot"), own) == 0 ? "no, the host's" : "yes");
+	ret = look_from_host(m);
+	m->command.words[m->command.count - 1] = last;
+	return ret;
+}
+
+static int pss_of(struct measure *m, pid_t pid, double *pss)
+{
+	struct proc_list *list = malloc(sizeof(*list));
+	uint64_t bytes = 0;
+	int ret = list ? 0 : -ENOMEM;
+
+	if (list) {
+		proc_below(list, pid);
+		if (pid == getpid()) {
+			/* All but ourselves. */
+			list->pids[0] = list->pids[--list->count];
+		}
+		ret = proc_pss(list, &bytes);
+	}
+	if (ret == -EACCES)
+		*m->reason = compare_text("the memory of its processes is for root to see");
+	*pss = (double)bytes;
+	free(list);
+	return ret;
+}
+
+static int measure_touch(struct measure *m)
+{
+	static const struct {
+		const char *text;
+		const char *key;
+	} stages[] = { { "first", "touch_before" },
+		       { "touched", "touch_during" },
+		       { "freed", "touch_after" } };
+	struct child child;
+	int ret = start(m, &child);
+
+	for (unsigned i = 0; !ret && i < ARRAY_SIZE(stages); i++) {
+		double pss;
+
+		ret = child_wait_text(&child, stages[i].text, m->task->timeout_s * 1000ull);
+		if (ret) {
+			ret = complain(m, &child, ret);
+			break;
+		}
+		ret = pause_ms(m->compare->level == COMPARE_QUICK ? 500 : 1000);
+		if (!ret)
+			ret = pss_of(m, child.pid, &pss);
+		if (!ret)
+			add(m, stages[i].key, pss);
+		if (!ret)
+			ret = child_poke(&child);
+	}
+	child_fini(&child);
+	return ret;
+}
+
+struct idle {
+	struct child children[IDLE_MAX];
+	unsigned count;
+	double x[4], pss[4], available[4], busy[4];
+	unsigned points;
+};
+
+/* Looks at the instances that there are: one point of each line. */
+static int look_at_idle(struct measure *m, struct idle *idle, double available_before)
+{
+	static const unsigned windows_ms[] = { 1000, 2000, 4000 };
+	struct proc_list *list = malloc(sizeof(*list));
+	unsigned at = idle->points++;
+	uint64_t busy, begun;
+	int ret;
+
+	if (!list)
+		return -ENOMEM;
+	ret = pause_ms(500);
+	if (!ret)
+		ret = pss_of(m, getpid(), &idle->pss[at]);
+	idle->x[at] = idle->count;
+	idle->available[at] = available_before - (double)proc_available();
+	proc_below(list, getpid());
+	list->pids[0] = list->pids[--list->count];
+	begun = child_now_ns();
+	busy = proc_busy_ns(list);
+	if (!ret)
+		ret = pause_ms(windows_ms[m->compare->level]);
+	busy = proc_busy_ns(list) - busy;
+	idle->busy[at] = (double)busy * 1e9 / (double)(child_now_ns() - begun);
+	free(list);
+	return ret;
+}
+
+static void add_idle(struct measure *m, const struct idle *idle)
+{
+	double pss = stats_slope(idle->x, idle->pss, idle->points);
+	double available = stats_slope(idle->x, idle->available, idle->points);
+	double larger = fmax(pss, available);
+
+	add(m, "idle_pss", pss);
+	add(m, "idle_available", available);
+	add(m, "idle_cpu", stats_slope(idle->x, idle->busy, idle->points));
+	if (larger > 0)
+		add(m, "idle_fit", floor(DENSITY_OF / larger));
+	for (unsigned i = 0; i < idle->points; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "idle_pss_of_%.0f", idle->x[i]);
+		add(m, key, idle->pss[i]);
+	}
+}
+
+static int measure_idle(struct measure *m)
+{
+	static const unsigned steps[][3] = { { 1, 4, 0 }, { 1, 10, 0 }, { 1, 10, 50 } };
+	double available = (double)proc_available();
+	struct idle *idle = calloc(1, sizeof(*idle));
+	int ret = idle ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; !ret && i < 3 && steps[m->compare->level][i]; i++) {
+		while (!ret && idle->count < steps[m->compare->level][i])
+			ret = start(m, &idle->children[idle->count++]);
+		if (!ret)
+			ret = look_at_idle(m, idle, available);
+	}
+	if (!ret)
+		add_idle(m, idle);
+	/* All are told at once, so that they end side by side. */
+	for (unsigned i = 0; idle && i < idle->count; i++)
+		if (idle->children[i].pid > 0)
+			kill(idle->children[i].pid, SIGTERM);
+	for (unsigned i = 0; idle && i < idle->count; i++)
+		child_fini(&idle->children[i]);
+	free(idle);
+	return ret;
+}
+
+static int measure_rate(struct measure *m)
+{
+	static const unsigned counts[] = { 8, 24, 100 };
+	unsigned count = counts[m->compare->level];
+	long slots = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+	struct child *children = calloc(count, sizeof(*children));
+	uint64_t begun = child_now_ns();
+	unsigned next = 0, done = 0;
+	int ret = children ? 0 : -ENOMEM;
+
+	while (!ret && done < count) {
+		while (!ret && next < count && next - done < (unsigned)slots) {
+			ret = child_start(&children[next], m->command.words);
+			if (ret)
+				ret = complain(m, &children[next], ret);
+			next++;
+		}
+		if (!ret)
+			ret = child_wait_end(&children[done], m->task->timeout_s * 1000ull);
+		if (!ret && children[done].status != 0)
+			ret = -EIO;
+		if (ret)
+			ret = complain(m, &children[done], ret);
+		else
+			child_fini(&children[done++]);
+	}
+	if (!ret)
+		add(m, "rate", count * 1e9 / (double)(child_now_ns() - begun));
+	for (; children && done < next; done++)
+		child_fini(&children[done]);
+	free(children);
+	return ret;
+}
+
+static int measure_image(struct measure *m)
+{
+	struct image_size size;
+	int ret = image_size_of(m->compare, m->column, &size, m->reason);
+
+	if (!ret) {
+		add(m, "apparent", (double)size.apparent);
+		add(m, "allocated", (double)size.allocated);
+	}
+	return ret;
+}
+
+static int never(struct measure *m)
+{
+	if (strcmp(m->column->name, "machine") == 0)
+		*m->reason = compare_text("not built yet");
+	else if (strcmp(m->column->name, "container") == 0)
+		*m->reason = compare_text("n/a: the memory of a container's processes and what the "
+					  "host's kernel holds for them cannot be kept as a whole");
+	else
+		*m->reason = compare_text("n/a");
+	return -EOPNOTSUPP;
+}
+
+/* Remembers a command line that was run, once a task and column. */
+static void remember(struct compare *compare, const struct measure *m)
+{
+	char *text = compare_command_text(&m->command), *line = NULL, **grown;
+
+	if (text)
+		line = compare_text("%s, %s: %s", m->task->name, m->column->name, text);
+	free(text);
+	for (size_t i = 0; line && i < compare->command_count; i++) {
+		if (strncmp(compare->commands[i], line, strcspn(line, ":")) == 0) {
+			free(line);
+			line = NULL;
+		}
+	}
+	grown = line ? realloc(compare->commands, (compare->command_count + 1) * sizeof(*grown))
+		     : NULL;
+	if (!grown) {
+		free(line);
+		return;
+	}
+	compare->commands = grown;
+	compare->commands[compare->command_count++] = line;
+}
+
+int compare_measure(struct compare *compare, const struct compare_column *column,
+		    const struct compare_task *task, struct output *output, char **reason)
+{
+	static int (*const methods[])(struct measure * m) = {
+		[COMPARE_LIFE] = measure_life,	 [COMPARE_PROGRAM] = measure_program,
+		[COMPARE_FIO] = measure_program, [COMPARE_PROBE] = measure_probe,
+		[COMPARE_TOUCH] = measure_touch, [COMPARE_IDLE] = measure_idle,
+		[COMPARE_RATE] = measure_rate,	 [COMPARE_IMAGE] = measure_image,
+		[COMPARE_NEVER] = never,
+	};
+	struct measure m = { .compare = compare,
+			     .column = column,
+			     .task = task,
+			     .output = output,
+			     .reason = reason };
+	int ret = 0;
+
+	*reason = NULL;
+	output->count = 0;
+	if (task->command)
+		ret = compare_command_make(compare, column, task, &m.command, reason);
+	if (!ret) {
+		if (task->command)
+			remember(compare, &m);
+		ret = methods[task->method](&m);
+	}
+	compare_command_fini(&m.command);
+	if (ret && ret != -EINTR && !*reason)
+		*reason = compare_text("%s", strerror(-ret));
+	return ret;
+}

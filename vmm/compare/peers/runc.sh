@@ -1,0 +1,13 @@
+# Prints runc's command line, a word a line. Arguments: root, scratch, kernel, command...
+# The bundle is runc's own template with the command, no terminal, and the root read-only.
+root=$1; scratch=$2; shift 3
+command -v runc >/dev/null || { echo "runc is not installed" >&2; exit 1; }
+words=
+for word; do words="$words${words:+, }\"$word\""; done
+mkdir -p "$scratch/runc"
+cd "$scratch/runc"
+rm -f config.json
+runc spec
+sed -i -e 's|"terminal": true|"terminal": false|' -e "s|\"path\": \"rootfs\"|\"path\": \"$root\"|" \
+	-e "/\"args\": \[/{n;s|.*|$words|}" config.json
+printf '%s\n' runc run -b "$scratch/runc" vmm-compare

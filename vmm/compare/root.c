@@ -1,0 +1,250 @@
+/*
+ * See root.h. The root is made by a shell script that the program carries; so is the workload
+ * program, compressed.
+ */
+#include "vmm/compare/root.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <lzma.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/compare/child.h"
+#include "vmm/log.h"
+
+#define LOAD_MAX   (1u << 20)
+#define VOLUME_LEN (384ll << 20)
+#define RAW_LEN	   (192ll << 20)
+
+__asm__(".section .rodata\n"
+	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n"
+	"load_start:\n.incbin \"" COMPARE_LOAD_XZ "\"\nload_end:\n.byte 0\n"
+	".previous\n");
+extern const char setup_root[] __attribute__((visibility("hidden")));
+extern const uint8_t load_start[] __attribute__((visibility("hidden")));
+extern const uint8_t load_end[] __attribute__((visibility("hidden")));
+
+static int make_directory(const char *path)
+{
+	char part[4096];
+
+	for (size_t i = 1; path[i - 1] && i < sizeof(part); i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)i, path);
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return log_errno(errno, "compare: make directory %s", part);
+	}
+	return 0;
+}
+
+static int write_file(const char *path, const void *data, size_t len, mode_t mode)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	const char *at = data;
+
+	if (fd < 0)
+		return log_errno(errno, "compare: make %s", path);
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0)
+			return log_errno(errno, "compare: write %s", path);
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Unpacks the workload program to PATH, unless it is there as it is. */
+static int unpack_load(const char *path)
+{
+	uint64_t memory = 16u << 20;
+	size_t in = 0, out = 0;
+	auto_free uint8_t *data = malloc(LOAD_MAX), *there = malloc(LOAD_MAX);
+	auto_free char *new = compare_text("%s.%d", path, (int)getpid());
+	auto_close int fd = -1;
+	int ret;
+
+	if (!data || !there || !new)
+		return log_errno(ENOMEM, "compare: workload program");
+	if (lzma_stream_buffer_decode(&memory, 0, NULL, load_start, &in,
+				      (size_t)(load_end - load_start), data, &out,
+				      LOAD_MAX) != LZMA_OK)
+		return log_errno(EIO, "compare: unpack the workload program");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, there, LOAD_MAX) == (ssize_t)out && memcmp(data, there, out) == 0)
+		return 0;
+	ret = write_file(new, data, out, 0755);
+	if (!ret && rename(new, path) < 0)
+		ret = log_errno(errno, "compare: make %s", path);
+	return ret;
+}
+
+static int make_root(struct compare *compare)
+{
+	char *words[] = { (char *)"/bin/sh",
+			  (char *)"-c",
+			  (char *)setup_root,
+			  (char *)"setup-root",
+			  compare->cache,
+			  compare->load,
+			  NULL };
+	struct child child;
+	int ret = child_start(&child, words);
+
+	child_close_input(&child);
+	if (!ret)
+		ret = child_wait_end(&child, 300000);
+	if (!ret && (child.status != 0 || child.out_len < 2))
+		ret = -EIO;
+	if (ret) {
+		auto_free char *reason = child_complaint(&child);
+
+		log_err("compare: the root cannot be made: %s", reason ? reason : "?");
+	} else {
+		child.out[strcspn(child.out, "\n")] = '\0';
+		compare->root = compare_text("%s", child.out);
+		ret = compare->root ? 0 : -ENOMEM;
+	}
+	child_fini(&child);
+	return ret;
+}
+
+static int use_root(struct compare *compare)
+{
+	char *path = realpath(compare->rootfs, NULL);
+	auto_free char *load = NULL;
+
+	if (!path)
+		return log_errno(errno, "compare: --rootfs %s", compare->rootfs);
+	compare->root = path;
+	load = compare_text("%s/bin/vmm-load", path);
+	compare->own_load = !load || access(load, X_OK) != 0;
+	if (compare->own_load) {
+		auto_free char *tools = compare_text("%s/tools", compare->scratch);
+		auto_free char *tool = compare_text("%s/tools/vmm-load", compare->scratch);
+		int ret = tools && tool ? make_directory(tools) : -ENOMEM;
+
+		if (!ret)
+			ret = unpack_load(tool);
+		return ret;
+	}
+	return 0;
+}
+
+int compare_root_prepare(struct compare *compare)
+{
+	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	int ret;
+
+	if (base && base[0] == '/')
+		compare->cache = compare_text("%s/vmm/compare", base);
+	else
+		compare->cache = compare_text("%s/.cache/vmm/compare", home ? home : "");
+	if (compare->cache)
+		compare->load = compare_text("%s/vmm-load", compare->cache);
+	if (!compare->load)
+		return log_errno(ENOMEM, "compare");
+	ret = make_directory(compare->cache);
+	if (!ret)
+		ret = unpack_load(compare->load);
+	if (ret)
+		return ret;
+	compare->scratch = compare_text("%s/run.XXXXXX", compare->cache);
+	if (!compare->scratch || !mkdtemp(compare->scratch))
+		return log_errno(errno, "compare: make a directory in %s", compare->cache);
+	return compare->rootfs ? use_root(compare) : make_root(compare);
+}
+
+static bool place_wanted(const struct compare *compare, enum compare_place place)
+{
+	for (size_t i = 0; i < compare_row_count; i++)
+		if (compare->selected[i] && compare_row_task(&compare_rows[i])->place == place)
+			return true;
+	return false;
+}
+
+static int make_sparse(const char *path, off_t len)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, len) < 0)
+		return log_errno(errno, "compare: make %s", path);
+	return 0;
+}
+
+/* An empty ext4 image for the machine's volume; the directory is the others'. */
+static int make_volume(const struct compare *compare)
+{
+	auto_free char *image = compare_text("%s/volume.img", compare->scratch);
+	char *words[] = { (char *)"mke2fs", (char *)"-q", (char *)"-F", (char *)"-t",
+			  (char *)"ext4",   image,	  NULL };
+	struct child child;
+	int ret;
+
+	if (!image)
+		return -ENOMEM;
+	ret = make_sparse(image, VOLUME_LEN);
+	if (ret)
+		return ret;
+	ret = child_start(&child, words);
+	if (!ret)
+		ret = child_wait_end(&child, 60000);
+	if (ret || child.status != 0) {
+		auto_free char *reason = child_complaint(&child);
+
+		/* The rows of machines will say so, too. */
+		log_warn("compare: no volume for machines: %s", reason ? reason : "?");
+	}
+	child_fini(&child);
+	return ret == -EINTR ? ret : 0;
+}
+
+int compare_root_volumes(struct compare *compare)
+{
+	auto_free char *directory = compare_text("%s/volume", compare->scratch);
+	auto_free char *raw = compare_text("%s/raw.img", compare->scratch);
+	auto_free char *inner = compare_text("%s/volume/raw.img", compare->scratch);
+	int ret = directory && raw && inner ? make_directory(directory) : -ENOMEM;
+
+	if (!ret && place_wanted(compare, COMPARE_PLACE_VOLUME))
+		ret = make_volume(compare);
+	if (!ret && place_wanted(compare, COMPARE_PLACE_RAW)) {
+		ret = make_sparse(raw, RAW_LEN);
+		if (!ret)
+			ret = make_sparse(inner, RAW_LEN);
+	}
+	return ret;
+}
+
+bool compare_root_has(const struct compare *compare, const char *program)
+{
+	static const char *const directories[] = { "bin", "usr/bin", "usr/sbin", "usr/local/bin" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		auto_free char *path =
+			compare_text("%s/%s/%s", compare->root, directories[i], program);
+
+		if (path && access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+	(void)info;
+	(void)type;
+	(void)at;
+	remove(path);
+	return 0;
+}
+
+void compare_root_fini(struct compare *compare)
+{
+	if (compare->scratch)
+		nftw(compare->scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
