@@ -60,8 +60,8 @@ time_limit()
 
 reboot_ends()
 {
-	small_ends 0 'reboot -f' --on-reboot exit
-	machine_output | grep -c "Linux version" | grep -qx 1
+	small_ends 0 'echo started; reboot -f' --on-reboot exit
+	machine_output | grep -c '^started' | grep -qx 1
 }
 
 panic_ends()
@@ -74,9 +74,10 @@ panic_resets()
 {
 	local machine
 
-	small_ends 137 'echo c >/proc/sysrq-trigger' --on-panic reset &
+	small_ends 137 'echo started; echo c >/proc/sysrq-trigger' --on-panic reset &
 	machine=$!
-	wait_for 300 said_twice "Linux version"
+	wait_for 300 said_twice '^started'
+	grep -e '---\[ end Kernel panic' "$work/$vm.out"
 	kill -KILL "$(cat "$work/$vm.pid")"
 	wait "$machine"
 }
