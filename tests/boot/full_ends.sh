@@ -77,7 +77,7 @@ panic_resets()
 	small_ends 137 'echo started; echo c >/proc/sysrq-trigger' --on-panic reset &
 	machine=$!
 	wait_for 300 said_twice '^started'
-	grep -e '---\[ end Kernel panic' "$work/$vm.out"
+	grep 'Kernel panic - not syncing' "$work/$vm.out"
 	kill -KILL "$(cat "$work/$vm.pid")"
 	wait "$machine"
 }
