@@ -19,8 +19,9 @@ CSTD     := -std=gnu17 -D_GNU_SOURCE
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	    -Wimplicit-fallthrough -Werror
 OPT      ?= -O2
-CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables
-CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init"'
+COLD_OPT ?= $(OPT:-O2=-Os)
+CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections
+CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init.gz"'
 LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed
 LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lm -lpthread
 
@@ -87,6 +88,7 @@ vmm_SRC := \
 	vmm/loop_epoll.c \
 	vmm/irq_kvm.c \
 	vmm/beside.c \
+	vmm/blob.c \
 	vmm/kvm_host.c \
 	vmm/vm.c \
 	vmm/end.c \
@@ -224,10 +226,18 @@ $(LIB): $(OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+# What the program carries inside itself (vmm/blob.h).
+$(BUILD)/%.gz: $(BUILD)/%
+	$(Q)gzip -9nc $< >$@
+
+# What runs once a start, or prints, is made small instead of fast.
+COLD := vmm/cli/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \
+	vmm/kernel_config% vmm/machine% vmm/run% \
+	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% arch/%
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CSTD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CSTD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(if $(filter $(COLD),$<),$(COLD_OPT)) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIB)
 	@mkdir -p $(@D)

@@ -10,5 +10,5 @@ $(CONTAINER_INIT): $(CONTAINER_INIT_SRC) $(wildcard vmm/boundary/*.h) vmm/bounda
 		-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Os -ffunction-sections -fdata-sections \
 		-static -s -Wl,--gc-sections -o $@ $(CONTAINER_INIT_SRC)
 
-$(BUILD)/obj/vmm/boundary/container_lxc.o: $(CONTAINER_INIT)
-$(BUILD)/obj/vmm/boundary/container_lxc.o: CPPFLAGS += -DCONTAINER_INIT='"$(CONTAINER_INIT)"'
+$(BUILD)/obj/vmm/boundary/container_lxc.o: $(CONTAINER_INIT).gz
+$(BUILD)/obj/vmm/boundary/container_lxc.o: CPPFLAGS += -DCONTAINER_INIT='"$(CONTAINER_INIT).gz"'

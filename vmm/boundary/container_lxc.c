@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "vmm/boundary/container.h"
+#include "vmm/blob.h"
 #include "vmm/boundary/process_enter.h"
 #include "vmm/log.h"
 
@@ -25,13 +26,7 @@
 #endif
 
 /* container_init.c, compiled and linked by itself. */
-__asm__(".section .rodata.container_init, \"a\"\n"
-	".global container_init_start, container_init_end\n"
-	"container_init_start:\n"
-	".incbin \"" CONTAINER_INIT "\"\n"
-	"container_init_end:\n"
-	".previous\n");
-extern const char container_init_start[], container_init_end[];
+BLOB_EMBED(container_init, CONTAINER_INIT);
 
 /* What every container has. */
 static const struct {
@@ -230,16 +225,21 @@ static int configure(const struct container *container, const struct lxc *lxc)
 /* Sealed, as the container could open what its process 1 runs. */
 static int make_init(void)
 {
-	size_t len = (size_t)(container_init_end - container_init_start);
-	int fd = memfd_create("vmm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	auto_free uint8_t *init = NULL;
+	size_t len;
+	int fd = BLOB_UNPACK(container_init, &init, &len);
 	ssize_t done;
+
+	if (fd < 0)
+		return fd;
+	fd = memfd_create("vmm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("vmm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	for (size_t at = 0; at < len; at += (size_t)done) {
-		done = write(fd, container_init_start + at, len - at);
+		done = write(fd, init + at, len - at);
 		if (done < 0 && errno != EINTR)
 			goto failed;
 		if (done < 0)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "vmm/blob.h"
 #include "vmm/guest/workload.h"
 #include "vmm/image/initramfs.h"
 #include "vmm/image/modules.h"
@@ -14,15 +15,7 @@
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* guest-init, as the Makefile has linked it. */
-__asm__(".pushsection .rodata\n"
-	".balign 16\n"
-	"machine_guest_init:\n"
-	".incbin \"" GUEST_INIT_FILE "\"\n"
-	"machine_guest_init_end:\n"
-	".byte 0\n"
-	".popsection\n");
-extern const char machine_guest_init[];
-extern const char machine_guest_init_end[];
+BLOB_EMBED(guest_init, GUEST_INIT_FILE);
 
 /* What each machine needs, where it is not built in; then what some do. */
 static const char *const modules_always[] = { "virtio_pci", "virtio_mmio", "virtio_console",
@@ -191,14 +184,19 @@ static int fill(struct initramfs *initramfs, const struct config *config,
 		const struct machine_facts *facts, const struct module_list *list)
 {
 	char *paths[MODULES_MAX] = { NULL };
+	uint8_t *init;
+	size_t init_len;
 	int ret;
 
 	initramfs_add_dir(initramfs, "dev");
 	initramfs_add_char(initramfs, "dev/console", 5, 1);
 	initramfs_add_dir(initramfs, "sys");
 	initramfs_add_dir(initramfs, "vmm");
-	initramfs_add_file(initramfs, "init", 0500, machine_guest_init,
-			   (size_t)(machine_guest_init_end - machine_guest_init));
+	ret = BLOB_UNPACK(guest_init, &init, &init_len);
+	if (ret < 0)
+		return ret;
+	initramfs_add_file(initramfs, "init", 0500, (const char *)init, init_len);
+	free(init);
 	ret = add_modules(initramfs, list, paths);
 	if (ret == 0)
 		ret = add_workload(initramfs, config, facts, paths, list->count);
