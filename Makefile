@@ -136,6 +136,7 @@ devices_SRC := \
 	devices/limit.c \
 	devices/block/file_io.c \
 	devices/block/file_lock.c \
+	devices/block/file_map.c \
 	devices/block/block_file.c \
 	devices/block/block_raw.c \
 	devices/block/block_overlay.c \

@@ -147,6 +147,8 @@ int loop_readv(struct loop *loop, struct loop_op *op, int fd, const struct iovec
 	       unsigned iov_count, uint64_t offset) MUST_CHECK;
 int loop_writev(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,
 		unsigned iov_count, uint64_t offset) MUST_CHECK;
+/* What the caller has done by itself: DONE is called with RESULT, later in the round. */
+int loop_complete(struct loop *loop, struct loop_op *op, int64_t result) MUST_CHECK;
 /* fdatasync(2) */
 int loop_fdatasync(struct loop *loop, struct loop_op *op, int fd) MUST_CHECK;
 /* fallocate(2) with MODE */

@@ -75,17 +75,33 @@ void loop_run_finished(struct loop *loop)
 	}
 }
 
-static int submit(struct loop *loop, struct loop_op *op, enum loop_opcode opcode, int fd)
+static int may_submit(const struct loop *loop)
 {
-	int ret;
-
 	if (loop->draining)
 		return -ECANCELED;
-	if (loop->inflight >= loop->options.entries)
-		return -EBUSY;
+	return loop->inflight >= loop->options.entries ? -EBUSY : 0;
+}
+
+int loop_complete(struct loop *loop, struct loop_op *op, int64_t result)
+{
+	int ret = may_submit(loop);
+
+	if (ret < 0)
+		return ret;
+	op->result = result;
+	loop->inflight++;
+	loop_finish(loop, op);
+	return 0;
+}
+
+static int submit(struct loop *loop, struct loop_op *op, enum loop_opcode opcode, int fd)
+{
+	int ret = may_submit(loop);
+
+	if (ret < 0)
+		return ret;
 	op->opcode = (uint8_t)opcode;
 	op->fd = fd;
-	ret = 0;
 	if (op->immediate) {
 		loop_run_op(op);
 		loop_count(&loop->stats.syscalls, 1);

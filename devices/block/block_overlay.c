@@ -137,6 +137,7 @@ static void io_on(struct block_request *req, bool written, void (*done)(struct f
 	req->io.plain_fd = !written && ov->base.direct ? ov->base.plain_fd : -1;
 	req->io.immediate = written ? ov->written_in_memory : ov->base.in_memory;
 	req->io.cached = written || !ov->base.direct;
+	req->io.map = NULL;
 }
 
 static void run_read(struct file_io *io, int result);

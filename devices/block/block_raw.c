@@ -33,6 +33,7 @@ enum step {
 struct block_raw {
 	struct block block;
 	struct block_file file;
+	struct file_map map;
 	void *zeroes;
 	bool no_punch; /* atomic */
 	bool no_zero_range;
@@ -140,6 +141,7 @@ static int start_transfer(struct block_request *req)
 	io->plain_fd = file->direct ? file->plain_fd : -1;
 	io->immediate = file->in_memory;
 	io->cached = !file->direct;
+	io->map = &to_raw(req->block)->map;
 	io->write = req->op == BLOCK_WRITE;
 	io->iov = req->iov;
 	io->iov_count = req->iov_count;
@@ -158,6 +160,7 @@ static int start_zeroes(struct block_request *req)
 	io->fd = raw->file.fd;
 	io->plain_fd = raw->file.direct ? raw->file.plain_fd : -1;
 	io->immediate = false;
+	io->map = NULL;
 	io->write = true;
 	io->offset = req->offset;
 	io->len = req->len < ZEROES_LEN ? req->len : ZEROES_LEN;
@@ -172,6 +175,8 @@ static int start_fallocate(struct block_request *req, int mode)
 	req->io.op.done = fallocate_done;
 	/* A gigabyte given back at once takes its time even in memory. */
 	req->io.op.immediate = false;
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		file_map_has_hole(&to_raw(req->block)->map, req->offset, req->len);
 	return loop_fallocate(req->loop, &req->io.op, to_raw(req->block)->file.fd,
 			      mode | FALLOC_FL_KEEP_SIZE, req->offset, req->len);
 }
@@ -240,6 +245,7 @@ static bool raw_refresh(struct block *block)
 
 	if (size == block->info.size)
 		return false;
+	file_map_disable(&to_raw(block)->map);
 	__atomic_store_n(&block->info.size, size, __ATOMIC_RELAXED);
 	to_raw(block)->file.info.size = size;
 	return true;
@@ -249,6 +255,7 @@ static void raw_destroy(struct block *block)
 {
 	struct block_raw *raw = to_raw(block);
 
+	file_map_close(&raw->map);
 	block_file_close(&raw->file);
 	munmap(raw->zeroes, ZEROES_LEN);
 	free(raw);
@@ -282,6 +289,8 @@ int block_raw_create(struct block **out, const struct block_options *options)
 		free(raw);
 		return ret;
 	}
+	if (raw->file.in_memory)
+		file_map_open(&raw->map, raw->file.fd, raw->file.info.size, options->read_only);
 	raw->block.ops = &raw_ops;
 	raw->block.path = options->path;
 	raw->block.info = raw->file.info;

@@ -58,6 +58,13 @@ static int issue(struct file_io *io)
 	int ret;
 
 	io->op.done = transfer_done;
+	if (io->map && io->len <= SPOT_LEN_MAX &&
+	    file_map_copy(io->map, io->write, io->iov, io->offset, io->len)) {
+		ret = loop_complete(io->loop, &io->op, (int64_t)io->len);
+		if (ret < 0)
+			uncut(io);
+		return ret;
+	}
 	io->op.immediate = io->immediate && io->len <= SPOT_LEN_MAX;
 	io->op.cached = io->cached && io->len <= SPOT_LEN_MAX;
 	if (io->write)

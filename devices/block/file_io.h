@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "devices/block/file_map.h"
 #include "vmm/err.h"
 #include "vmm/loop.h"
 
@@ -24,6 +25,7 @@ struct file_io {
 	bool write;
 	bool immediate; /* see struct loop_op, likewise the next */
 	bool cached;
+	struct file_map *map; /* of FD, perhaps not mapped; NULL: none */
 	/* IOV covers LEN bytes or more; what is done is taken off its front, in place. */
 	struct iovec *iov;
 	unsigned iov_count;

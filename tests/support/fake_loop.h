@@ -232,6 +232,12 @@ static inline int fake_loop_submit(struct loop *loop, struct loop_op *op)
 	return 0;
 }
 
+int loop_complete(struct loop *loop, struct loop_op *op, int64_t result)
+{
+	op->result = result;
+	return fake_loop_submit(loop, op);
+}
+
 int loop_readv(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov,
 	       unsigned iov_count, uint64_t offset)
 {

@@ -25,6 +25,7 @@
 
 static enum loop_engine engine;
 static const char *directory;
+static bool in_memory;
 
 struct fixture {
 	struct loop *loop;
@@ -221,14 +222,22 @@ static void a_long_request_lets_the_loop_turn(void **state)
 static void a_disk_cut_short_underneath_gives_an_error(void **state)
 {
 	struct fixture *f = *state;
+	/* In memory the rest of a page is there, until the size is looked at. */
+	uint64_t size = in_memory ? 8192 : 6144;
 	uint8_t back[4096];
 
-	assert_int_equal(truncate(f->path, 6144), 0);
-	assert_int_equal(transfer(f, BLOCK_READ, back, 4096, 4096), -EIO);
-	assert_int_equal(transfer(f, BLOCK_READ, back, 2048, 4096), 0);
+	/* The handler of SIGBUS that opening a file in memory sets is cmocka's again by now. */
+	block_detach(f->block, f->loop);
+	block_destroy(f->block);
+	f->block = open_block(f->path, false, false);
+	block_attach(f->block, f->loop);
+	assert_int_equal(truncate(f->path, (off_t)size), 0);
+	assert_int_equal(transfer(f, BLOCK_READ, back, size - 2048, 4096), -EIO);
+	assert_int_equal(transfer(f, BLOCK_READ, back, size - 4096, 4096), 0);
 	assert_true(block_refresh(f->block));
 	assert_false(block_refresh(f->block));
-	assert_int_equal(block_size(f->block), 6144);
+	assert_int_equal(block_size(f->block), size);
+	assert_int_equal(transfer(f, BLOCK_READ, back, size - 4096, 4096), 0);
 }
 
 static void a_full_host_is_an_error_and_not_the_end(void **state)
@@ -236,6 +245,8 @@ static void a_full_host_is_an_error_and_not_the_end(void **state)
 	struct fixture *f = *state;
 	struct rlimit old, limit;
 
+	/* Where something was given back files in memory are written by system calls. */
+	assert_int_equal(simple(f, BLOCK_DISCARD, 4096, 4096, false), 0);
 	/* Writes beyond the limit on file sizes fail like those to a full file system. */
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -252,6 +263,7 @@ static void a_write_that_gets_only_half_way_is_resumed(void **state)
 	struct fixture *f = *state;
 	struct rlimit old, limit;
 
+	assert_int_equal(simple(f, BLOCK_DISCARD, 4096, 4096, false), 0);
 	/* The first half fits below the limit: a short write, then the error for the rest. */
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -474,6 +486,7 @@ static int run_on(enum loop_engine which, const char *where, const char *name)
 
 	engine = which;
 	directory = where;
+	in_memory = strcmp(where, "/dev/shm") == 0;
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
