@@ -1,13 +1,12 @@
 #!/usr/bin/python3
 """Benchmarks on the emulated host, which counts instructions. README.md says how each figure is taken.
 
-usage: lab.py [--rounds N] [--loads boot,disk,net] [--peers A,B] [--kernel DIR] [--out DIR]
+usage: lab.py [--rounds N] [--loads boot,disk,net] [--peers A,B] [--kernel DIR] [--vmm FILE] [--out DIR]
 Called by `make bench-lab`, which builds the monitor. DIR holds vmlinux and bzImage.
 """
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -91,6 +90,7 @@ def main():
     parser.add_argument("--loads", type=lambda text: text.split(","), default=["boot", "disk", "net"])
     parser.add_argument("--peers", type=lambda text: text.split(","), default=PEERS)
     parser.add_argument("--kernel", default=None)
+    parser.add_argument("--vmm", default=os.path.join(wall.BUILD, "vmm"))
     parser.add_argument("--timeout", default="3000")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench-lab"))
     options = parser.parse_args()
@@ -100,8 +100,8 @@ def main():
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-lab.", dir=os.path.join(ROOT, "build")) as directory:
         spec = build(directory, options.kernel)
-        spec.update(vmm=os.path.join(ROOT, "build", platform.machine(), "vmm"), peers=options.peers,
-                    rounds=options.rounds, loads=["" if load == "boot" else load for load in options.loads])
+        spec.update(vmm=os.path.abspath(options.vmm), peers=options.peers, rounds=options.rounds,
+                    loads=["" if load == "boot" else load for load in options.loads])
         out = subprocess.run([os.path.join(ROOT, "tests", "lab", "run"), "--icount", "--timeout", options.timeout, "--",
                               "/usr/bin/python3", os.path.join(wall.HERE, "lab_inside.py"), json.dumps(spec)],
                              stdout=subprocess.PIPE, text=True, check=True).stdout
