@@ -84,6 +84,7 @@ static int sweep_entry(const char *text, void *opaque)
 	if (bridge) {
 		auto_close int lock_fd = state_lock_all(state);
 
+		(void)lock_fd; /* held to the end of the block */
 		container_bridge_remove(state, text);
 	}
 	return ret;
@@ -252,6 +253,7 @@ static void container_close(struct container *container)
 	if (container->bridge.used) {
 		auto_close int lock_fd = state_lock_all(&container->state);
 
+		(void)lock_fd; /* held to the end of the block */
 		container_bridge_remove(&container->state, container->entry.text);
 		state_entry_remove(&container->state, &container->entry);
 	}

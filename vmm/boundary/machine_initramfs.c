@@ -175,7 +175,7 @@ static int add_workload(struct initramfs *initramfs, const struct config *config
 		return -ENOMEM;
 	}
 	if (len <= WORKLOAD_LEN_MAX)
-		initramfs_add_file(initramfs, WORKLOAD_PATH + 1, 0400, text, len);
+		initramfs_add_file(initramfs, &WORKLOAD_PATH[1], 0400, text, len);
 	free(text);
 	return len <= WORKLOAD_LEN_MAX ? 0 : -E2BIG;
 }
