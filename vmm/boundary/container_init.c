@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,10 +38,7 @@ struct init {
 
 static void die(struct init *init, const char *what)
 {
-	char text[200];
-
-	snprintf(text, sizeof(text), "%s: %s", what, strerror(errno));
-	process_send(init->control_fd, PROCESS_FAILED, PROCESS_STATUS_FAILED, text);
+	process_send(init->control_fd, PROCESS_FAILED, PROCESS_STATUS_FAILED, what);
 	_exit(PROCESS_STATUS_FAILED);
 }
 
@@ -63,7 +59,7 @@ static void send_terminal(struct init *init, int master_fd)
 
 	memcpy(CMSG_DATA(&control.header), &master_fd, sizeof(int));
 	if (sendmsg(init->control_fd, &packet, MSG_NOSIGNAL) < 0)
-		die(init, "send the terminal");
+		die(init, "cannot send the terminal");
 }
 
 /* Inside the container, so that its own /dev/pts knows the terminal by name. */
@@ -73,12 +69,12 @@ static void open_terminal(struct init *init)
 	int unlocked = 0;
 
 	if (master_fd < 0)
-		die(init, "open /dev/ptmx");
+		die(init, "cannot open /dev/ptmx");
 	if (ioctl(master_fd, TIOCSPTLCK, &unlocked) < 0)
-		die(init, "unlock the terminal");
+		die(init, "cannot unlock the terminal");
 	init->tty_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (init->tty_fd < 0)
-		die(init, "open the terminal");
+		die(init, "cannot open the terminal");
 	send_terminal(init, master_fd);
 	close(master_fd);
 }
@@ -100,14 +96,14 @@ static void use_terminal(struct init *init)
 	ioctl(init->tty_fd, TIOCSCTTY, 0);
 	if (dup2(init->tty_fd, STDIN_FILENO) < 0 || dup2(init->tty_fd, STDOUT_FILENO) < 0 ||
 	    (init->tty_is_stderr && dup2(init->tty_fd, STDERR_FILENO) < 0))
-		die(init, "use the terminal");
+		die(init, "cannot use the terminal");
 }
 
 static void start_command(struct init *init)
 {
 	init->command = fork();
 	if (init->command < 0)
-		die(init, "start the command's process");
+		die(init, "cannot start the command's process");
 	if (init->command == 0) {
 		if (init->tty_fd >= 0)
 			use_terminal(init);
@@ -194,34 +190,30 @@ static void read_arguments(struct init *init, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct init init = { .tty_fd = -1 };
-	char **env = calloc((size_t)argc + 1, sizeof(*env));
+	char *env[PROCESS_ENV_MAX + 1];
+	size_t count = 0;
 	sigset_t all;
-	int ret;
 
-	if (!env)
-		return PROCESS_STATUS_FAILED;
 	read_arguments(&init, argc, argv);
-	for (char **variable = argv + 7; variable < init.spec.argv; variable++)
-		env[variable - argv - 7] = *variable;
+	for (char **variable = argv + 7; variable < init.spec.argv && count < PROCESS_ENV_MAX;)
+		env[count++] = *variable++;
+	env[count] = NULL;
 	init.spec.env = env;
 	fcntl(init.control_fd, F_SETFD, FD_CLOEXEC);
-	/* Nobody in here may look into this process, which leads to vmm. */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	init.signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (init.signal_fd < 0)
-		die(&init, "watch signals");
+		die(&init, "cannot watch signals");
 	if (strchr(argv[2], 't'))
 		open_terminal(&init);
 	process_send(init.control_fd, PROCESS_READY, 0, NULL);
 	if (strchr(argv[2], 'w'))
 		wait_for_go(&init);
-	ret = container_filter_install();
-	if (ret < 0) {
-		errno = -ret;
-		die(&init, "refuse system calls");
-	}
+	/* Nobody in here may look into this process, which leads to vmm. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (container_filter_install() < 0)
+		die(&init, "the kernel takes no filter of system calls");
 	start_command(&init);
 	run(&init);
 	return 0;

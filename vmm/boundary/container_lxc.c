@@ -28,13 +28,16 @@
 /* container_init.c, compiled and linked by itself. */
 BLOB_EMBED(container_init, CONTAINER_INIT);
 
+#define LOG_FILE "/run/log"
+
 /* What every container has. */
 static const struct {
 	const char *key, *value;
 } fixed_items[] = {
+	{ "lxc.log.level", "ERROR" },
+	{ "lxc.log.file", LOG_FILE },
 	{ "lxc.console.path", "none" },
 	{ "lxc.tty.max", "0" },
-	{ "lxc.pty.max", "1024" },
 	{ "lxc.autodev", "1" },
 	{ "lxc.apparmor.profile", "unchanged" },
 	{ "lxc.keyring.session", "0" },
@@ -85,13 +88,8 @@ static int load(struct lxc *lxc, const char *name)
 	struct lxc_container *(*create)(const char *name, const char *path);
 	int (*log_init)(struct lxc_log * log);
 	void *library = dlopen("liblxc.so.1", RTLD_NOW | RTLD_LOCAL);
-	char log_path[64];
-	struct lxc_log log = { .name = name,
-			       .lxcpath = "/run",
-			       .file = log_path,
-			       .level = "ERROR",
-			       .prefix = "vmm",
-			       .quiet = true };
+	/* Errors go to a file of the container's configuration; one named here would add stderr. */
+	struct lxc_log log = { .name = name, .file = "none", .level = "ERROR", .quiet = true };
 
 	if (!library)
 		return fail(lxc, "--as container needs liblxc: apt-get install liblxc1");
@@ -99,17 +97,16 @@ static int load(struct lxc *lxc, const char *name)
 	*(void **)&log_init = dlsym(library, "lxc_log_init");
 	if (!create || !log_init)
 		return fail(lxc, "liblxc.so.1 is none that this vmm can use");
-	/* Its log is read when something fails. */
-	snprintf(log_path, sizeof(log_path), "/run/log");
 	log_init(&log);
 	lxc->api = create(name, "/run");
 	return lxc->api ? 0 : fail(lxc, "liblxc cannot make a container");
 }
 
-/* The first error that liblxc noted: "vmm NAME TIME ERROR MODULE - FILE:FUNCTION:LINE - TEXT". */
+/* The first error that liblxc noted: "PREFIX NAME TIME ERROR MODULE - FILE:FUNCTION:LINE - TEXT".
+ */
 static void report(const struct lxc *lxc)
 {
-	auto_close int fd = open("/run/log", O_RDONLY | O_CLOEXEC);
+	auto_close int fd = open(LOG_FILE, O_RDONLY | O_CLOEXEC);
 	char log[4096], text[240];
 	ssize_t len = fd >= 0 ? read(fd, log, sizeof(log) - 1) : -1;
 	char *line, *said;
@@ -167,6 +164,24 @@ static int set_sys(const struct lxc *lxc, enum config_net_kind net)
 	return set(lxc, "lxc.mount.entry", "sysfs sys sysfs ro,nosuid,nodev,noexec,create=dir 0 0");
 }
 
+/* The group that terminals belong to is there only where ids were granted; liblxc insists on it. */
+static int set_terminals(const struct container *container, const struct lxc *lxc)
+{
+	int ret;
+
+	if (!container->ids.needed || container->ids.gids.count)
+		return set(lxc, "lxc.pty.max", "1024");
+	ret = set(lxc, "lxc.pty.max", "0");
+	if (ret == 0)
+		ret = set(lxc, "lxc.mount.entry",
+			  "devpts dev/pts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,"
+			  "create=dir 0 0");
+	if (ret == 0)
+		ret = set(lxc, "lxc.mount.entry",
+			  "dev/pts/ptmx dev/ptmx none bind,relative,create=file 0 0");
+	return ret;
+}
+
 static int set_network(const struct container *container, const struct lxc *lxc)
 {
 	char address[64];
@@ -213,6 +228,8 @@ static int configure(const struct container *container, const struct lxc *lxc)
 		ret = set(lxc, fixed_items[i].key, fixed_items[i].value);
 	if (ret == 0)
 		ret = set_sys(lxc, container_net_kind(container->config));
+	if (ret == 0)
+		ret = set_terminals(container, lxc);
 	if (ret == 0)
 		ret = set_masks(lxc);
 	if (ret == 0)

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -17,47 +15,57 @@
 #include "vmm/boundary/process_user.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define ENV_MAX	     512
 
 int process_send(int fd, enum process_word word, int value, const char *text)
 {
 	struct process_message message = { .word = (uint32_t)word, .value = value };
 
-	if (text)
-		snprintf(message.text, sizeof(message.text), "%s", text);
+	for (size_t i = 0; text && text[i] && i + 1 < sizeof(message.text); i++)
+		message.text[i] = text[i];
 	return send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int __attribute__((format(printf, 3, 4)))
-failed(int control_fd, int status, const char *fmt, ...)
+/* Parts make a text; without printf the container's static program is a third of the size. */
+static void join(char *text, size_t len, const char *const parts[4])
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		for (const char *from = parts[i]; from && *from && at + 1 < len;)
+			text[at++] = *from++;
+	}
+	text[at] = '\0';
+}
+
+#define JOIN(text, ...) join(text, sizeof(text), (const char *const[4]){ __VA_ARGS__ })
+
+static int fail_with(int control_fd, int status, const char *const parts[4])
 {
 	char text[sizeof(((struct process_message *)0)->text)];
-	va_list args;
 
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
+	join(text, sizeof(text), parts);
 	process_send(control_fd, PROCESS_FAILED, status, text);
 	return status;
 }
 
+#define FAILED(control_fd, status, ...)                                                            \
+	fail_with(control_fd, status, (const char *const[4]){ __VA_ARGS__ })
+
 static int become_user(const char *who, struct process_user *user, int control_fd)
 {
 	if (!process_user_look_up(user, who))
-		return failed(control_fd, PROCESS_STATUS_FAILED,
-			      "--user %s: the root's /etc/passwd or /etc/group does not know it: "
-			      "write a number",
-			      who);
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--user ", who,
+			      ": the root's /etc/passwd or /etc/group does not know it: "
+			      "write a number");
 	/* Where there are no other groups to be had, there are none to be given up. */
-	if (setgroups(user->group_count, user->groups) < 0 && (errno != EPERM || user->group_count))
-		return failed(control_fd, PROCESS_STATUS_FAILED, "--user %s: set groups: %s",
-			      who ? who : "", strerror(errno));
+	if (setgroups(user->group_count, user->groups) < 0 && errno != EPERM)
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, "set groups: ", strerror(errno));
 	if (setresgid(user->gid, user->gid, user->gid) < 0 ||
 	    setresuid(user->uid, user->uid, user->uid) < 0)
-		return failed(control_fd, PROCESS_STATUS_FAILED,
-			      "--user %s: %s: as an ordinary user only those are there that "
-			      "/etc/subuid and /etc/subgid give you",
-			      who ? who : "", strerror(errno));
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--user ", who,
+			      ": an ordinary user has only those that /etc/subuid and "
+			      "/etc/subgid grant: ",
+			      strerror(errno));
 	return 0;
 }
 
@@ -77,7 +85,7 @@ static size_t put_variable(char **env, size_t count, char *variable)
 			return count;
 		}
 	}
-	if (count < ENV_MAX)
+	if (count < PROCESS_ENV_MAX)
 		env[count++] = variable;
 	return count;
 }
@@ -121,23 +129,24 @@ static int execute(char **argv, char **env, int control_fd)
 	} else {
 		while (dir && status == PROCESS_STATUS_NOT_FOUND) {
 			size_t len = strcspn(dir, ":");
-			int needed = snprintf(path, sizeof(path), "%.*s/%s", (int)len,
-					      len ? dir : ".", argv[0]);
 
-			if (needed > 0 && (size_t)needed < sizeof(path))
+			if (len && len < sizeof(path)) {
+				memcpy(path, dir, len);
+				path[len] = '\0';
+				join(path + len, sizeof(path) - len,
+				     (const char *const[4]){ "/", argv[0] });
 				status = try_path(path, argv, env, &err);
+			}
 			dir = dir[len] ? dir + len + 1 : NULL;
 		}
 	}
 	if (status == PROCESS_STATUS_NOT_FOUND)
-		return failed(control_fd, status, "%s: not found in the root", argv[0]);
+		return FAILED(control_fd, status, argv[0], ": not found in the root");
 	if (err == ENOEXEC)
-		return failed(
-			control_fd, status,
-			"%s: its interpreter or dynamic loader is not in the root, or it is of "
-			"another architecture",
-			argv[0]);
-	return failed(control_fd, status, "%s: %s", argv[0], strerror(err));
+		return FAILED(control_fd, status, argv[0],
+			      ": its interpreter or dynamic loader is not in the root, or it is of "
+			      "another architecture");
+	return FAILED(control_fd, status, argv[0], ": ", strerror(err));
 }
 
 static void reset_signals(void)
@@ -157,7 +166,7 @@ int process_enter(const struct process_spec *spec, int control_fd)
 	static char home[300], term[100], path[] = "PATH=" DEFAULT_PATH;
 	const char *workdir = spec->workdir && *spec->workdir ? spec->workdir : "/";
 	pid_t parent = getppid();
-	char *env[ENV_MAX + 1];
+	char *env[PROCESS_ENV_MAX + 1];
 	struct process_user user;
 	size_t count = 0;
 	int status;
@@ -170,13 +179,13 @@ int process_enter(const struct process_spec *spec, int control_fd)
 	if (getppid() != parent)
 		return PROCESS_STATUS_FAILED;
 	if (chdir(workdir) < 0)
-		return failed(control_fd, PROCESS_STATUS_FAILED, "--workdir %s: %s", workdir,
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--workdir ", workdir, ": ",
 			      strerror(errno));
-	snprintf(home, sizeof(home), "HOME=%s", user.home);
+	JOIN(home, "HOME=", user.home);
 	count = put_variable(env, count, path);
 	count = put_variable(env, count, home);
 	if (spec->term) {
-		snprintf(term, sizeof(term), "TERM=%s", spec->term);
+		JOIN(term, "TERM=", spec->term);
 		count = put_variable(env, count, term);
 	}
 	for (char **variable = spec->env; variable && *variable; variable++)

@@ -13,6 +13,9 @@
 #define PROCESS_STATUS_NOT_EXECUTABLE 126
 #define PROCESS_STATUS_NOT_FOUND      127
 
+/* More variables are dropped. */
+#define PROCESS_ENV_MAX 512
+
 struct process_spec {
 	const char *user;    /* USER[:GROUP]; NULL or empty: root */
 	const char *workdir; /* NULL or empty: / */

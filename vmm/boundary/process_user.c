@@ -132,15 +132,15 @@ bool process_user_find(struct process_user *user, const char *who, const char *p
 			user->gid = id;
 		name = fields[0];
 	}
-	if (!rest.at) {
-		if (listed && name.len)
-			find_groups(user, name, group_file);
-		return true;
-	}
 	wanted = rest;
-	if (read_id(wanted, &user->gid))
-		return true;
-	return find_line(group_file, wanted, NULL, fields, 4) && read_id(fields[2], &user->gid);
+	if (wanted.at && !read_id(wanted, &user->gid) &&
+	    (!find_line(group_file, wanted, NULL, fields, 4) || !read_id(fields[2], &user->gid)))
+		return false;
+	user->groups[user->group_count++] = user->gid;
+	/* A group that was named is all there shall be. */
+	if (!wanted.at && listed && name.len)
+		find_groups(user, name, group_file);
+	return true;
 }
 
 /* A file that is not there is empty. False: too long. */

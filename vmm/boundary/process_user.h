@@ -15,7 +15,7 @@
 struct process_user {
 	uid_t uid;
 	gid_t gid;
-	gid_t groups[PROCESS_GROUPS_MAX]; /* beside gid */
+	gid_t groups[PROCESS_GROUPS_MAX]; /* gid first, then those that list the user */
 	size_t group_count;
 	char home[256]; /* "/" when the root knows none */
 };
