@@ -31,16 +31,19 @@ struct guard {
 
 /* A handler is told nothing but the address; the rest must be where the thread is. */
 static __thread struct guard *guard;
+/* Whose faults they were before: the program's own handler, for guest memory that is gone. */
+static struct sigaction previous;
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
 	struct guard *mine = guard;
 
-	(void)context;
 	if (mine && (uintptr_t)info->si_addr - mine->start < mine->len)
 		siglongjmp(mine->leave, 1);
-	/* The instruction is tried again, and this time it is the end. */
-	(void)signal(number, SIG_DFL);
+	if (previous.sa_flags & SA_SIGINFO)
+		previous.sa_sigaction(number, info, context);
+	else
+		(void)signal(number, SIG_DFL); /* tried again, and this time it is the end */
 }
 
 static bool watch_bus_errors(void)
@@ -48,7 +51,13 @@ static bool watch_bus_errors(void)
 	/* The handler is left by a jump, after which the signal must not stay blocked. */
 	struct sigaction action = { .sa_sigaction = on_bus_error,
 				    .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction now;
 
+	if (sigaction(SIGBUS, NULL, &now) < 0)
+		return false;
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_bus_error)
+		return true;
+	previous = now;
 	return sigaction(SIGBUS, &action, NULL) == 0;
 }
 

@@ -269,12 +269,25 @@ cut_kernel_file()
 # The request's own memory is gone: it fails; what a device has to look at itself: no machine any more.
 cut_kernel()
 {
+	local disk=${2:-$work/disk.img}
+
 	image
+	[ "$disk" = "$work/disk.img" ] || head -c 4M /dev/zero >"$disk"
 	cp "$guest" "$work/kernel"
 	guest=$work/kernel
-	ends_with=125 during cut_kernel_file machine do=cut --disk "$work/disk.img" --io-engine "$1"
+	ends_with=125 during cut_kernel_file machine do=cut --disk "$disk" --io-engine "$1"
 	has 'write 1'
 	said 2 'vmm: memory of the guest is gone: was the file of its kernel or initrd overwritten'
+}
+
+cut_kernel_in_memory()
+{
+	local disk
+
+	disk=$(mktemp -p /dev/shm)
+	# shellcheck disable=SC2064 # now
+	trap "rm -f $disk" EXIT
+	cut_kernel "$1" "$disk"
 }
 
 resized_disk()
@@ -410,6 +423,7 @@ for engine in io_uring epoll; do
 	check "$engine: a disk cut underneath fails requests behind its end" cut_disk $engine
 	check "$engine, direct: a disk cut underneath fails requests, too" cut_disk $engine ,direct
 	check "$engine: a kernel's file cut underneath is named" cut_kernel $engine
+	check "$engine: the same beside a disk in memory" cut_kernel_in_memory $engine
 	check "$engine: a disk that grows is larger for the guest" resized_disk $engine grow 16384
 	check "$engine: a disk that shrinks is smaller for the guest" resized_disk $engine cut 2048
 	check "$engine: a tap that goes away takes the link down, and the machine goes on" no_tap $engine
