@@ -1,9 +1,10 @@
 /*
  * Copying from and to files in memory. Setup, and the loops' threads by way of file_io.c.
  *
- * What a mapping cannot give (beyond the file's end, or for want of memory) arrives as SIGBUS at
- * the instruction that asked for it. The handler leaves the copy when the address is in the mapping
- * that this thread copies from or to; any other fault goes on as if there were no handler.
+ * What either side of a copy cannot give (beyond the file's end, for want of memory, guest memory
+ * whose own file was cut) arrives as SIGBUS at the instruction that asked for it. The handler leaves
+ * the copy, and the system call that follows tells what is wrong; any other fault goes on to the
+ * handler that was there before.
  */
 #include "devices/block/file_map.h"
 
@@ -25,8 +26,6 @@
 
 struct guard {
 	sigjmp_buf leave;
-	uintptr_t start;
-	uint64_t len;
 };
 
 /* A handler is told nothing but the address; the rest must be where the thread is. */
@@ -38,7 +37,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 {
 	struct guard *mine = guard;
 
-	if (mine && (uintptr_t)info->si_addr - mine->start < mine->len)
+	if (mine)
 		siglongjmp(mine->leave, 1);
 	if (previous.sa_flags & SA_SIGINFO)
 		previous.sa_sigaction(number, info, context);
@@ -140,8 +139,6 @@ bool file_map_copy(struct file_map *map, bool write, const struct iovec *iov, ui
 	    (write && map->read_only) || offset > map->len || len > map->len - offset || len == 0 ||
 	    may_have_hole(map, offset, len))
 		return false;
-	mine.start = (uintptr_t)map->base;
-	mine.len = map->len;
 	guard = &mine;
 	/* The handler runs on this thread, and must find it set. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
