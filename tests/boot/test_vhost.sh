@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 600
+# timeout: 300
 # vhost=on: a tap's queues in the host's kernel, on both transports. Small boots.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # guests' texts; cases by name
 set -u
@@ -20,7 +20,7 @@ rate()
 
 iperf3_client()
 {
-	iperf3 --json --connect-timeout 20000 -c "$address" -t 2 "$@" >"$work/$vm.iperf3"
+	timeout 60 iperf3 --json --connect-timeout 20000 -c "$address" -t 2 "$@" >"$work/$vm.iperf3"
 }
 
 # The kernel's worker is a thread of the process since 6.4, before that one of the kernel's own.
@@ -52,7 +52,7 @@ in_kernel()
 		grep . rx_packets tx_packets rx_errors tx_errors rx_dropped tx_dropped' \
 		--net "tap=$tap,vhost=on" "$@" &
 	machine=$!
-	wait_for 300 ping -c 1 -W 1 "$address"
+	wait_for 150 ping -c 1 -W 1 "$address"
 	has_worker
 	ping -q -i 0.02 -c 50 "$address" | tail -n 2
 	rate "host to guest"
