@@ -477,6 +477,7 @@ int loop_uring_create(struct loop **out, const struct loop_options *options)
 	}
 	ur->loop.ops = &uring_ops;
 	ur->arm_head = LOOP_NO_SLOT;
+	ur->batch_skip_next = 1;
 	for (unsigned i = 0; i < FILES_MAX; i++)
 		ur->files[i] = -1;
 	*out = &ur->loop;

@@ -24,8 +24,9 @@ struct loop_uring {
 	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the table + 1, or 0 */
 	bool files_stale;		  /* the ring does not have the table yet */
 	bool have_table;
-	uint64_t spin_ns;    /* how long to spin now, see spin() */
-	unsigned batch_skip; /* waits that are not to gather completions, see gather() */
+	uint64_t spin_ns;	  /* how long to spin now, see spin() */
+	unsigned batch_skip;	  /* waits that are not to gather completions, see gather() */
+	unsigned batch_skip_next; /* how many after the next that is in vain */
 };
 
 /*

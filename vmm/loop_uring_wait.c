@@ -9,12 +9,13 @@
 /* Operations in flight from which on completions are gathered, and how many at least from twice as
  * many on. */
 #define GATHER_INFLIGHT_MIN 8
-#define GATHER_MIN	    12
+#define GATHER_MIN	    14
 /* How long is waited for each completion that is wanted, and for all. */
 #define GATHER_NS     40000ull
-#define GATHER_NS_MAX 500000ull
-/* Waits without gathering after one that was in vain. */
-#define GATHER_SKIP 32
+#define GATHER_NS_MAX 560000ull
+/* Waits without gathering after many that were in vain one after another; after one a disk may only
+ * have been busy with something. */
+#define GATHER_SKIP_MAX 32
 
 int loop_uring_enter(struct loop_uring *ur, unsigned count, uint64_t timeout_ns)
 {
@@ -71,8 +72,13 @@ static bool gather(struct loop_uring *ur, uint64_t timeout_ns, int *ret)
 	}
 	*ret = loop_uring_enter(ur, count, limit_ns);
 	arrived = io_uring_cq_ready(&ur->ring);
-	if (arrived <= 1)
-		ur->batch_skip = GATHER_SKIP;
+	if (arrived > 1) {
+		ur->batch_skip_next = 1;
+	} else {
+		ur->batch_skip = ur->batch_skip_next;
+		if (ur->batch_skip_next < GATHER_SKIP_MAX)
+			ur->batch_skip_next *= 2;
+	}
 	return *ret < 0 || arrived > 0;
 }
 
