@@ -72,11 +72,14 @@ class Counter:
 
 
 class Machine:
-    def __init__(self, name, kernel, directory, disk_len=None, tap=None, memory="128M", console="serial", cmdline=""):
+    def __init__(self, name, kernel, directory, disk_len=None, tap=None, memory="128M", console="serial", cmdline="",
+                 direct=False):
         env = dict(os.environ, KERNEL=kernel, CMDLINE=cmdline, MEMORY=memory, CONSOLE=console)
         if disk_len:
             env["DISK"] = os.path.join(directory, name + ".img")
             make_image(env["DISK"], disk_len)
+            if direct:
+                env["DIRECT"] = "1"
         if tap:
             env["TAP"] = tap
         self.name = name

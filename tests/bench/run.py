@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Benchmarks by wall clock on /dev/kvm at hand. README.md says how each figure is taken.
 
-usage: run.py [--rounds N] [--seconds S] [--groups disk,net,console,machines] [--peers A,B] [--rows WORD]
+usage: run.py [--rounds N] [--seconds S] [--groups disk,real,net,console,machines] [--peers A,B] [--rows WORD]
               [--out DIR]
 Called by `make bench`, which builds what is needed. Needs root for taps.
 """
@@ -76,13 +76,13 @@ def taps(count):
 
 
 @contextlib.contextmanager
-def machines_of(peers, directory, disk=False, with_taps=()):
+def machines_of(peers, directory, disk=False, with_taps=(), direct=False):
     """All peers up, with the guest waiting; those that do not come up are left out, and why is said."""
     up = []
     try:
         for i, peer in enumerate(peers):
             tap = with_taps[i] if with_taps else None
-            machine = Machine(peer, GUEST, directory, DISK_LEN if disk else None, tap)
+            machine = Machine(peer, GUEST, directory, DISK_LEN if disk else None, tap, direct=direct)
             try:
                 machine.expect("bench", 60)
                 machine.stop()
@@ -131,23 +131,22 @@ def add_counts(figures, group, row, peer, seen):
             figures.add(f"{group}, counted per operation", f"{row}: {name}", "", "less", peer, seen[name] / n)
 
 
-def fio(path, rw, size, depth, seconds):
+def fio(path, rw, size, depth, seconds, direct=False):
     """The host itself, without a monitor: (operations/s, CPU us an operation)."""
     out = subprocess.run(
         ["fio", "--name=x", f"--filename={path}", f"--rw={rw}", f"--bs={size}", f"--iodepth={depth}",
          "--ioengine=io_uring", f"--runtime={seconds}", "--time_based", f"--size={DISK_LEN}", "--invalidate=0",
-         "--allow_file_create=0", "--output-format=json"], check=True, capture_output=True, text=True).stdout
+         "--allow_file_create=0", f"--direct={direct:d}", "--output-format=json"], check=True, capture_output=True, text=True).stdout
     job = json.loads(out[out.index("{"):])["jobs"][0]
     side = job["read" if "read" in rw else "write"]
     cpu = (job["usr_cpu"] + job["sys_cpu"]) / 100 * side["runtime"] * 1e3 / max(side["total_ios"], 1)
     return side["iops"], cpu
 
 
-def group_disk(figures, options, directory):
-    rows = [row for row in DISK_ROWS if options.rows in row[0]]
+def measure_disks(figures, options, directory, group, rows, direct):
     host_image = os.path.join(directory, "host.img")
     make_image(host_image, DISK_LEN)
-    with machines_of(options.peers or DISK_PEERS, directory, disk=True) as up:
+    with machines_of(options.peers or DISK_PEERS, directory, disk=True, direct=direct) as up:
         ticks = ticks_of(up[0], options.seconds)
         for round_number in range(-1, options.rounds):
             for row, pattern, size, depth, wait, fio_rw in rows:
@@ -155,16 +154,29 @@ def group_disk(figures, options, directory):
                     # Round -1 counts, which slows system calls; the others are timed.
                     seen = measure(machine, f"blk {pattern} {size} {depth} {wait} {ticks}", round_number < 0)
                     if round_number < 0:
-                        add_counts(figures, "disk", row, machine.name, seen)
+                        add_counts(figures, group, row, machine.name, seen)
                     else:
-                        add_common(figures, "disk", row, machine.name, seen, size, "operations/s")
+                        add_common(figures, group, row, machine.name, seen, size, "operations/s")
                 if fio_rw and round_number >= 0 and not options.no_host:
-                    iops, cpu = fio(host_image, fio_rw, size, depth, options.seconds)
-                    figures.add("disk", row, "operations/s", "more", "host, fio", iops)
-                    figures.add("disk, CPU per operation", row + ": all threads", "us", "less", "host, fio", cpu)
+                    iops, cpu = fio(host_image, fio_rw, size, depth, options.seconds, direct)
+                    figures.add(group, row, "operations/s", "more", "host, fio", iops)
+                    figures.add(group + ", CPU per operation", row + ": all threads", "us", "less", "host, fio", cpu)
                     if size >= 65536:
-                        figures.add("disk", row + ": bytes", "bytes/s", "more", "host, fio", iops * size)
-            say(f"bench: disk, round {round_number + 2} of {options.rounds + 1}")
+                        figures.add(group, row + ": bytes", "bytes/s", "more", "host, fio", iops * size)
+            say(f"bench: {group}, round {round_number + 2} of {options.rounds + 1}")
+
+
+def group_disk(figures, options, directory):
+    rows = [row for row in DISK_ROWS if options.rows in row[0]]
+    measure_disks(figures, options, directory, "disk", rows, False)
+
+
+def group_real(figures, options, _):
+    """The same on the disk that this machine has, past its page cache and through it."""
+    rows = [row for row in DISK_ROWS if options.rows in row[0] and row[1] < 2 and row[3] in (1, 32) and not row[4]]
+    for direct in (True, False):
+        with tempfile.TemporaryDirectory(prefix="bench-real.", dir=os.path.join(ROOT, "build")) as directory:
+            measure_disks(figures, options, directory, "real disk " + ("direct" if direct else "cached"), rows, direct)
 
 
 def frames_on(tap):
@@ -224,7 +236,7 @@ def group_console(figures, options, directory):
         say(f"bench: console, round {round_number + 1} of {options.rounds}")
 
 
-GROUPS = {"disk": group_disk, "net": group_net, "console": group_console, "machines": machines.group_machines}
+GROUPS = {"disk": group_disk, "real": group_real, "net": group_net, "console": group_console, "machines": machines.group_machines}
 
 # What is to be shown: row, ours against the best QEMU, at least or at most.
 TARGETS = [
