@@ -156,6 +156,8 @@ devices_SRC := \
 	devices/char/char_sink.c \
 	devices/char/char_fd.c \
 	devices/char/char_stream.c \
+	devices/char/char_stream_in.c \
+	devices/char/char_stream_out.c \
 	devices/char/terminal.c \
 	devices/char/char_hub.c \
 	devices/virtio/console_port.c \
