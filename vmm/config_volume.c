@@ -65,10 +65,12 @@ static int volume_append(struct config *config, struct config_volume *volume,
 {
 	int ret = 0;
 
-	if (!volume->source || !volume->target)
-		ret = config_error_set(
+	if (!volume->source || !volume->target) {
+		volume_fini(volume);
+		return config_error_set(
 			err, "names not both ends: write SOURCE:TARGET, or SOURCE:TARGET:ro");
-	else if (!clean_target(volume->target))
+	}
+	if (!clean_target(volume->target))
 		ret = config_error_set(
 			err, "the second path is no directory below /: write it like /srv/data");
 	else if (config->volume_count == CONFIG_VOLUMES_MAX)
@@ -94,16 +96,13 @@ static int set(const char *name, struct config_volume *volume, const char *text,
 }
 
 /* SOURCE:TARGET[:ro|:rw]; a path with a colon in it is written in a file of configuration. */
-static int volume_add(struct config *config, const char *text, struct config_error *err)
+static int volume_parse(struct config *config, char *text, struct config_error *err)
 {
 	struct config_volume volume = { 0 };
-	auto_free char *copy = strdup(text);
 	char *target, *how;
 	int ret;
 
-	if (!copy)
-		return config_error_set(err, "out of memory");
-	target = strchr(copy, ':');
+	target = strchr(text, ':');
 	if (target)
 		*target++ = '\0';
 	how = target ? strchr(target, ':') : NULL;
@@ -113,7 +112,7 @@ static int volume_add(struct config *config, const char *text, struct config_err
 		return config_error_set(err, "\":%.40s\" is not known: write :ro or leave it out",
 					how);
 	volume.read_only = how && strcmp(how, "ro") == 0;
-	ret = set("source", &volume, copy, err);
+	ret = set("source", &volume, text, err);
 	if (ret == 0 && target)
 		ret = set("target", &volume, target, err);
 	if (ret < 0) {
@@ -121,6 +120,18 @@ static int volume_add(struct config *config, const char *text, struct config_err
 		return ret;
 	}
 	return volume_append(config, &volume, err);
+}
+
+static int volume_add(struct config *config, const char *text, struct config_error *err)
+{
+	char *copy = strdup(text);
+	int ret;
+
+	if (!copy)
+		return config_error_set(err, "out of memory");
+	ret = volume_parse(config, copy, err);
+	free(copy);
+	return ret;
 }
 
 static int volume_add_object(struct config *config, json_t *object, const char **bad_key,

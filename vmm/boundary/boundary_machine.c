@@ -55,43 +55,46 @@ static int machine_sweep(void)
 
 /* ---- the user, as the root's files have it ---- */
 
+struct user_file {
+	size_t len;
+	char text[USER_FILE_LEN_MAX];
+};
+
 /* DIR/PATH with links followed as within DIR; what is not there is empty. */
-static int read_user_file(int dir_fd, const char *path, char **text, size_t *len)
+static void read_user_file(int dir_fd, const char *path, struct user_file *file)
 {
 	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 				.resolve = RESOLVE_IN_ROOT };
 	auto_close int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 	ssize_t got;
 
-	*len = 0;
-	*text = malloc(USER_FILE_LEN_MAX);
-	if (!*text)
-		return log_errno(ENOMEM, "read users");
-	while (fd >= 0 && *len < USER_FILE_LEN_MAX) {
-		got = read(fd, *text + *len, USER_FILE_LEN_MAX - *len);
+	file->len = 0;
+	while (fd >= 0 && file->len < USER_FILE_LEN_MAX) {
+		got = read(fd, file->text + file->len, USER_FILE_LEN_MAX - file->len);
 		if (got <= 0)
 			break;
-		*len += (size_t)got;
+		file->len += (size_t)got;
 	}
-	return 0;
 }
 
 static int find_user(const struct config *config, struct process_user *user)
 {
 	auto_close int dir_fd = open(config->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	auto_free char *passwd = NULL;
-	auto_free char *group = NULL;
-	size_t passwd_len, group_len;
-	int ret;
+	struct user_file *files;
+	bool found;
 
 	if (dir_fd < 0)
 		return log_errno(errno, "open %s", config->rootfs);
-	ret = read_user_file(dir_fd, "etc/passwd", &passwd, &passwd_len);
-	if (ret == 0)
-		ret = read_user_file(dir_fd, "etc/group", &group, &group_len);
-	if (ret < 0)
-		return ret;
-	if (process_user_find(user, config->user, passwd, passwd_len, group, group_len))
+	/* Only as much of it becomes memory as the files are long. */
+	files = malloc(2 * sizeof(*files));
+	if (!files)
+		return log_errno(ENOMEM, "read users");
+	read_user_file(dir_fd, "etc/passwd", &files[0]);
+	read_user_file(dir_fd, "etc/group", &files[1]);
+	found = process_user_find(user, config->user, files[0].text, files[0].len, files[1].text,
+				  files[1].len);
+	free(files);
+	if (found)
 		return 0;
 	log_err("--user %s: not in etc/passwd or etc/group of %s: write a number", config->user,
 		config->rootfs);

@@ -303,7 +303,7 @@ static unsigned list_files(struct cache *cache, struct cached_file *files)
 		    strlen(entry->d_name) >= sizeof(files[0].name) ||
 		    fstatat(cache->dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		strcpy(files[count].name, entry->d_name);
+		memcpy(files[count].name, entry->d_name, strlen(entry->d_name) + 1);
 		files[count].len = (uint64_t)st.st_blocks * 512;
 		files[count++].used = st.st_mtim;
 	}

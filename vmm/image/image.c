@@ -123,7 +123,7 @@ static int build(struct source *source, struct cache *cache, struct cache_entry 
 
 static int find_or_build(struct source *source, struct cache *cache)
 {
-	struct cache_entry entry;
+	struct cache_entry entry = { .fd = -1 };
 	int fd = cache_lookup(cache, source->key);
 	int ret;
 

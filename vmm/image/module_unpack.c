@@ -109,7 +109,8 @@ int modules_unpack(const uint8_t *data, size_t len, uint8_t **out, size_t *out_l
 	if (room == MAP_FAILED)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (len < kinds[i].magic_len || memcmp(data, kinds[i].magic, kinds[i].magic_len))
+		if (len < kinds[i].magic_len ||
+		    memcmp(data, kinds[i].magic, kinds[i].magic_len) != 0)
 			continue;
 		ret = kinds[i].unpack(data, len, room, &size);
 		break;

@@ -201,23 +201,33 @@ static bool takes_none(const char *dir)
 	return none;
 }
 
-char *modules_find_dir(const char *kernel)
+/* KERNEL lies in DIR. */
+static char *find_near(const char *kernel, const char *dir)
 {
-	const char *slash = strrchr(kernel, '/');
-	auto_free char *dir = slash ? strndup(kernel, (size_t)(slash - kernel)) : strdup(".");
-	auto_free char *above = NULL;
+	char above[PATH_MAX];
 	char version[128];
 	char *found;
 
-	if (!dir || asprintf(&above, "%s/..", *dir ? dir : "/") < 0 || takes_none(dir))
-		return NULL;
 	read_version(kernel, version, sizeof(version));
 	found = find_below(dir, version);
-	if (!found)
+	if (!found && (size_t)snprintf(above, sizeof(above), "%s/..", dir) < sizeof(above))
 		found = find_below(above, version);
 	if (!found && *version)
 		found = find_below("", version);
 	return found;
+}
+
+char *modules_find_dir(const char *kernel)
+{
+	const char *slash = strrchr(kernel, '/');
+	size_t len = slash ? (size_t)(slash - kernel) : 1;
+	char dir[PATH_MAX];
+
+	if (len >= sizeof(dir))
+		return NULL;
+	memcpy(dir, slash ? kernel : ".", len);
+	dir[len] = '\0';
+	return takes_none(dir) ? NULL : find_near(kernel, dir);
 }
 
 /* ---- loading ---- */
@@ -256,8 +266,8 @@ static char *name_of(const char *path)
 
 static int load_one(const char *dir, const char *path, struct module_file *file)
 {
-	uint8_t *data;
-	size_t len;
+	uint8_t *data = NULL;
+	size_t len = 0;
 	int ret = map_file(dir, path, &data, &len);
 
 	if (ret < 0)
@@ -274,8 +284,8 @@ static int load_one(const char *dir, const char *path, struct module_file *file)
 
 static int resolve_all(const char *dir, const char *const names[], char **paths, unsigned *count)
 {
-	uint8_t *text;
-	size_t len;
+	uint8_t *text = NULL;
+	size_t len = 0;
 	int ret = map_file(dir, "modules.dep", &text, &len);
 
 	if (ret < 0)

@@ -1,0 +1,179 @@
+#!/bin/bash
+# timeout: 600
+# vmm run --rootfs DIR -- COMMAND in a machine: streams, statuses, signals, limits, volumes, the
+# network, and stock kernels with modules. Each case boots once or twice, two cases at a time.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2317 # texts for other shells; cases by name
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/boot/lib.sh
+boot_enter "$@"
+
+export XDG_CACHE_HOME=$work/cache
+root=$work/root
+mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$work/www" "$work/dir"
+cp "$(command -v busybox)" "$root/bin/busybox"
+for name in sh cat dd echo env head httpd id ip ls mount ping sed sleep sort touch true uname \
+	wget yes; do
+	ln -s busybox "$root/bin/$name"
+done
+echo 'root:x:0:0::/:/bin/sh
+guest:x:1234:1235::/home:/bin/sh' >"$root/etc/passwd"
+echo 'root:x:0:
+guest:x:1235:
+audio:x:29:guest' >"$root/etc/group"
+echo untouched >"$root/etc/mark"
+echo "a page" >"$work/www/page"
+echo within >"$work/dir/file"
+chmod -R go+rX "$root"
+
+# Ours, when it was built: it boots quickest. Else a stock one.
+# shellcheck disable=SC2012 # names are ours
+kernel=$(ls -dt "$BOOT_KERNELS"/full-*/vmlinux 2>/dev/null | head -n 1)
+kernel=${kernel:-$BOOT_VMLINUX}
+
+# run OPTION... -- COMMAND
+run()
+{
+	run_net --net none "$@"
+}
+
+run_net()
+{
+	"$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --timeout 200 "$@"
+}
+
+# background FILE OPTION... -- COMMAND: its output in FILE, its number in $pid.
+background()
+{
+	local file=$1
+
+	shift
+	"$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --timeout 200 "$@" >"$file" &
+	pid=$!
+}
+
+words_and_status()
+{
+	expect 7 run --user guest --workdir /tmp --hostname here --env A=b --env C= -- \
+		sh -c 'id; echo $PWD $A$C $HOME $(uname -n); exit 7' \
+		>"$work/words"
+	cat "$work/words"
+	head -n 1 "$work/words" | grep -x "uid=1234(guest) gid=1235(guest) groups=29(audio)\(,1235(guest)\)\?"
+	tail -n 1 "$work/words" | grep -x "/tmp b /home here"
+}
+
+# The root is seen, written, and not changed; what is not there is said as a shell does.
+root_is_thrown_away()
+{
+	expect 127 run -- sh -c 'echo new >/etc/mark; rm /bin/wget; cat /etc/mark; nonsense' \
+		>"$work/thrown"
+	grep -x new "$work/thrown"
+	[ "$(cat "$root/etc/mark")" = untouched ]
+	[ -e "$root/bin/wget" ]
+	expect 127 run -- nonsense
+}
+
+streams()
+{
+	dd if=/dev/urandom of="$work/random" bs=1M count=4 status=none
+	run -- sh -c 'echo apart >&2; cat' <"$work/random" >"$work/copy" 2>"$work/errors"
+	cmp "$work/random" "$work/copy"
+	[ "$(cat "$work/errors")" = apart ]
+}
+
+volumes()
+{
+	truncate -s 16M "$work/volume"
+	mke2fs -q -t ext4 "$work/volume"
+	run --volume "$work/volume:/data/deep" --volume "$work/dir:/ro:ro" -- \
+		sh -c 'set -e; cat /ro/file; ! touch /ro/x 2>/dev/null; echo written >/data/deep/file' |
+		grep -x within
+	debugfs -R 'cat file' "$work/volume" | grep -x written
+	e2fsck -fn "$work/volume"
+	[ ! -e "$work/dir/x" ]
+	expect 125 run --volume "$work/dir:/rw" -- true
+}
+
+network()
+{
+	local server pid gateway
+
+	busybox httpd -f -p 127.0.0.1:8001 -h "$work/www" &
+	server=$!
+	# The gateway's address is the host's loopback.
+	gateway=$(ip route show default | sed -n 's/.* via \([^ ]*\).*/\1/p')
+	background "$work/net" --net user --publish 127.0.0.1:8002:80 -- sh -c '
+		wget -q -O- http://'"$gateway"':8001/page
+		echo "their page" >/tmp/index.html
+		httpd -p 80 -h /tmp
+		echo up
+		sleep 300'
+	wait_for 100 grep -qx up "$work/net"
+	grep -x "a page" "$work/net"
+	wait_for 30 curl -sf -m 5 -o "$work/fetched" http://127.0.0.1:8002/
+	kill -KILL "$pid"
+	kill "$server"
+	grep -x "their page" "$work/fetched"
+}
+
+memory()
+{
+	expect 137 run --memory 64M -- sh -c 'yes | sort' 2>"$work/oom"
+	cat "$work/oom"
+	grep "^vmm: .*memory" "$work/oom"
+}
+
+# The command hears SIGTERM, and says how it ends.
+signals()
+{
+	local pid
+
+	background "$work/signals" --net none -- \
+		sh -c 'trap "echo heard; exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+	wait_for 100 grep -q ready "$work/signals"
+	kill -TERM "$pid"
+	expect 9 wait "$pid"
+	grep -x heard "$work/signals"
+}
+
+# modules_of SERIES: a stock kernel whose drivers are modules, as an ordinary user.
+modules_of()
+{
+	kernel=$(tests/support/stock-kernel.sh "$1")/boot/vmlinux
+	expect 3 run -- sh -c 'uname -r; exit 3' | grep "^$1"
+}
+
+# However the monitor dies, nothing but the image stays.
+killed()
+{
+	local pid
+
+	background "$work/killed" --net user -- sh -c 'echo up; sleep 300'
+	wait_for 100 grep -q up "$work/killed"
+	kill -KILL "$pid"
+	wait "$pid" || :
+	wait_for 10 no_passt
+	(cd "$work/cache/vmm/images" && ls -A) >"$work/left"
+	cat "$work/left"
+	expect 1 grep -v '^secret$\|^[0-9a-f]*\.erofs$' "$work/left"
+}
+
+no_passt()
+{
+	! pgrep -x 'passt|passt.avx2'
+}
+
+# One image first, so that no case makes one while another waits for it.
+check "a command's words and status come through" words_and_status
+beside "the root is written, and thrown away" root_is_thrown_away
+beside "streams are apart, byte by byte" streams
+beside "volumes are directories and images" volumes
+beside "pages are fetched both ways" network
+beside "memory is what was given" memory
+beside "signals reach the command" signals
+beside "stock kernel 6.1 loads its modules" modules_of 6.1
+beside "stock kernel 6.12 loads its modules" modules_of 6.12
+wait
+check "a killed monitor leaves nothing behind" killed
+boot_finish
