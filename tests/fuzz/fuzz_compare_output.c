@@ -1,5 +1,5 @@
 /*
- * What a workload prints: lines, or fio's JSON, from inside a boundary.
+ * What a workload prints: lines, steps, or fio's JSON, from inside a boundary.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	output_parse_lines(&output, text);
+	output_parse_steps(&output, text);
 	/* Every item is a string of printable characters. */
 	for (unsigned i = 0; i < output.count; i++)
 		for (const char *at = output.items[i].text; *at; at++)

@@ -57,6 +57,28 @@ static void strange_lines_are_made_harmless(void **state)
 	assert_int_equal(output.count, OUTPUT_ITEMS_MAX);
 }
 
+static void steps_are_found_among_other_lines(void **state)
+{
+	struct output output = { .count = 0 };
+
+	(void)state;
+	output_parse_steps(
+		&output,
+		"vmm: main began at 17000 ns of the monotonic clock\n[    0.0] Linux 6.12\n"
+		"vmm: step                                 took ms     at ms\n"
+		"vmm: configuration                          0.032     0.032\n"
+		"vmm: cgroup, network                        0.184     0.222\n"
+		"garbage  1 2\nvmm: \nvmm: a\nvmm: b  x 3\n"
+		"vmm: child                                  2.179     2.211\n");
+	assert_true(value_of(&output, "stage_main") == 17000);
+	assert_true(fabs(value_of(&output, "stage_entry") - 2211000) < 1);
+	assert_string_equal(output.items[output_find(&output, "stage_steps")].text,
+			    "configuration 0.03; cgroup, network 0.18; child 2.18");
+	output.count = 0;
+	output_parse_steps(&output, "vmm: step");
+	assert_int_equal(output.count, 0);
+}
+
 static const char fio_json[] =
 	"note: something\n{\"fio version\": \"fio-3.33\", \"global options\": {\"bs\": \"4k\"},"
 	"\"jobs\": [{\"jobname\": \"random32\", \"job options\": {\"iodepth\": \"32\"},"
@@ -227,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_become_values_and_texts),
 		cmocka_unit_test(strange_lines_are_made_harmless),
+		cmocka_unit_test(steps_are_found_among_other_lines),
 		cmocka_unit_test(fio_gives_times_and_speeds),
 		cmocka_unit_test(what_is_not_fio_is_refused),
 		cmocka_unit_test(markup_is_escaped),

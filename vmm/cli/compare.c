@@ -22,7 +22,7 @@
 #include "vmm/suggest.h"
 
 #define STATUS_INTERRUPTED 130
-#define LAB_WORDS_MAX	   64
+#define LAB_WORDS_MAX	   COMPARE_WORDS_MAX
 
 volatile int compare_stop;
 
@@ -305,7 +305,7 @@ static char *command_line(const struct options *options)
 	struct compare_command command = { .count = 0 };
 	char *words, *text;
 
-	for (int i = 0; i < options->lab_word_count && i < COMPARE_WORDS_MAX; i++)
+	for (int i = 0; i < options->lab_word_count; i++)
 		command.words[command.count++] = options->lab_words[i];
 	words = compare_command_text(&command);
 	text = compare_text(
@@ -358,6 +358,9 @@ static int compare_main(struct compare *compare, struct options *options, int ar
 	}
 	if (!options->lab)
 		return measure(compare, options);
+	/* Here, where it is kept. */
+	if (!compare->rootfs && compare_root_make(compare) < 0)
+		return EXIT_STATUS_HOST;
 	files[0] = options->json && strcmp(options->json, "-") != 0 ? options->json : NULL;
 	files[1] = options->html;
 	files[2] = options->svg;

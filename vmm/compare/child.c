@@ -262,22 +262,34 @@ void child_fini(struct child *child)
 	child->pid = 0;
 }
 
+/* The last of vmm's own lines of error output, else the last line; its length in *LEN. */
+static const char *telling_line(const struct child *child, size_t *len)
+{
+	const char *best = "", *line = child->err;
+	bool best_is_own = false;
+
+	*len = 0;
+	while (*line) {
+		size_t n = strcspn(line, "\r\n");
+		bool own = strncmp(line, "vmm: ", 5) == 0 && strncmp(line, "vmm: warning", 12) != 0;
+
+		if (n > 0 && (own || !best_is_own)) {
+			best = own ? line + 5 : line;
+			*len = own ? n - 5 : n;
+			best_is_own = own;
+		}
+		line += n + strspn(line + n, "\r\n");
+	}
+	return best;
+}
+
 char *child_complaint(const struct child *child)
 {
-	size_t end = child->err_len, start;
-	const char *line;
+	size_t len;
+	const char *line = telling_line(child, &len);
 
-	while (end > 0 && (child->err[end - 1] == '\n' || child->err[end - 1] == '\r'))
-		end--;
-	for (start = end; start > 0 && child->err[start - 1] != '\n';)
-		start--;
-	line = child->err + start;
-	if (strncmp(line, "vmm: ", 5) == 0 && end - start > 5) {
-		line += 5;
-		start += 5;
-	}
-	if (end > start)
-		return compare_text("%.*s", (int)(end - start > 240 ? 240 : end - start), line);
+	if (len > 0)
+		return compare_text("%.*s", (int)(len > 240 ? 240 : len), line);
 	if (!child->ended)
 		return compare_text("did not end in time");
 	return compare_text("ended with status %d and no word", child->status);

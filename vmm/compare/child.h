@@ -13,7 +13,7 @@
 #include "vmm/err.h"
 
 #define CHILD_OUT_MAX (1u << 20) /* what it says beyond is dropped */
-#define CHILD_ERR_MAX 4096	 /* the end is kept */
+#define CHILD_ERR_MAX 65536	 /* the end is kept */
 
 struct child {
 	pid_t pid; /* 0: none */
@@ -53,7 +53,9 @@ int child_poke(struct child *child) MUST_CHECK;
 void child_close_input(struct child *child);
 /* Ends it if it runs still (SIGTERM, SIGKILL after 5 s) and frees what it holds. */
 void child_fini(struct child *child);
-/* The last line of its error output, or how it ended; a new string. */
+/* What it said last on its error output, vmm's own lines before others, or how it ended; a new
+ * string.
+ */
 char *child_complaint(const struct child *child) MUST_CHECK;
 
 #endif

@@ -32,10 +32,8 @@ static const struct {
 } net_words[] = {
 	{ "machine",
 	  { "--net none", "a machine has a network of its own",
-	    "needs a tap behind a bridge that somebody has set up", "--net user" } },
-	{ "container",
-	  { "--net none", "--net host", "the container's bridge is not asked for here",
-	    "--net user" } },
+	    "a tap needs a bridge and DHCP that somebody has set up", "--net user" } },
+	{ "container", { "--net none", "--net host", "--net bridge", "--net user" } },
 	{ "host", { "", "", "", "" } },
 };
 
@@ -158,6 +156,8 @@ static int make_boundary(const struct compare *compare, const struct compare_col
 
 	if (!ret)
 		ret = add(command, "run");
+	if (!ret && task->method == COMPARE_STAGES)
+		ret = add(command, "-v");
 	if (!ret)
 		ret = add_path(command, "--as", "%s", column->name);
 	if (!ret)
@@ -189,14 +189,14 @@ static int take_lines(struct compare_command *command, char *text)
 	return ret;
 }
 
-static int run_script(struct compare_command *script, struct compare_command *command,
-		      char **reason)
+static int run_script(const struct compare *compare, struct compare_command *script,
+		      struct compare_command *command, char **reason)
 {
 	struct child child;
 	int ret = child_start(&child, script->words);
 
 	if (!ret)
-		ret = child_wait_end(&child, 60000);
+		ret = child_wait_end(&child, compare_patience_ms(compare, 60));
 	if (!ret && child.status != 0)
 		ret = -ENOENT;
 	if (ret)
@@ -235,7 +235,7 @@ static int make_peer(const struct compare *compare, const struct compare_column 
 	if (!ret)
 		ret = add_words(compare, column, task, task->command, &script);
 	if (!ret)
-		ret = run_script(&script, command, reason);
+		ret = run_script(compare, &script, command, reason);
 	compare_command_fini(&script);
 	return ret;
 }

@@ -16,6 +16,11 @@ char *compare_text(const char *fmt, ...)
 	return text;
 }
 
+uint64_t compare_patience_ms(const struct compare *compare, unsigned seconds)
+{
+	return seconds * UINT64_C(1000) * (compare->icount ? 100000 : 1);
+}
+
 void compare_fact(struct compare *compare, const char *name, const char *fmt, ...)
 {
 	struct compare_fact *fact = &compare->facts[compare->fact_count];

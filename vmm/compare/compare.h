@@ -26,6 +26,7 @@ extern const char *const compare_level_names[];
 
 /* How a task is looked at. */
 enum compare_method {
+	COMPARE_STAGES,	 /* the steps that `vmm run -v` tells */
 	COMPARE_LIFE,	 /* start, stop by SIGTERM, start again */
 	COMPARE_PROGRAM, /* what the workload prints, lines "KEY VALUE" */
 	COMPARE_FIO,	 /* the same from fio's JSON */
@@ -156,6 +157,11 @@ struct compare {
 void compare_fini(struct compare *compare);
 /* A printf into a new string; NULL when memory is short. */
 char *compare_text(const char *fmt, ...) PRINTF_LIKE(1, 2) MUST_CHECK;
+/*
+ * SECONDS as milliseconds, for a wait. Where instructions are counted the clock leaps while all
+ * wait for the other machine's files: patience is 100000 times as long there, and the lab's own.
+ */
+uint64_t compare_patience_ms(const struct compare *compare, unsigned seconds);
 /* Adds a fact; what memory is too short for is left out. */
 void compare_fact(struct compare *compare, const char *name, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);

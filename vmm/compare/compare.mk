@@ -5,9 +5,6 @@ $(BUILD)/gen/vmm-load: $(compare_LOAD_SRC) vmm/compare/workload/load.h
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)
 	$(Q)musl-gcc $(CSTD) $(WARNINGS) -I. -O2 -static -s -ffunction-sections -Wl,--gc-sections -o $@ $(compare_LOAD_SRC)
-$(BUILD)/gen/vmm-load.xz: $(BUILD)/gen/vmm-load
-	$(Q)xz --lzma2=preset=9e,dict=1MiB --check=crc32 --keep --force $<
-
-CPPFLAGS += -DCOMPARE_LOAD_XZ='"$(BUILD)/gen/vmm-load.xz"'
-$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.xz vmm/compare/setup-root.sh
+CPPFLAGS += -DCOMPARE_LOAD_FILE='"$(BUILD)/gen/vmm-load.gz"'
+$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz vmm/compare/setup-root.sh
 $(BUILD)/obj/vmm/compare/command.o: $(wildcard vmm/compare/peers/*.sh)

@@ -35,7 +35,7 @@ static bool line_of(const char *path, const char *key, char *text, size_t room)
 }
 
 /* The first line that WORDS prints; empty when it does not run. */
-static void first_line(char *const words[], char *text, size_t room)
+static void first_line(const struct compare *compare, char *const words[], char *text, size_t room)
 {
 	struct child child;
 	int ret = child_start(&child, words);
@@ -43,7 +43,7 @@ static void first_line(char *const words[], char *text, size_t room)
 	text[0] = '\0';
 	child_close_input(&child);
 	if (!ret)
-		ret = child_wait_end(&child, 10000);
+		ret = child_wait_end(&child, compare_patience_ms(compare, 10));
 	if (!ret && child.status == 0)
 		snprintf(text, room, "%.*s", (int)strcspn(child.out, "\n"), child.out);
 	child_fini(&child);
@@ -58,18 +58,17 @@ static void version_of(struct compare *compare, const char *program, const char 
 	/* Libraries are the host's, which these were copied from. */
 	if (!path || access(path, X_OK) != 0)
 		return;
-	first_line(words, text, sizeof(text));
+	first_line(compare, words, text, sizeof(text));
 	if (text[0])
 		compare_fact(compare, program, "%s", text);
 }
 
 static void kvm_fact(struct compare *compare)
 {
-	char flags[8] = "", text[4096];
+	char text[4096];
 	FILE *file = fopen("/proc/cpuinfo", "re");
 	bool hardware = false;
 
-	(void)flags;
 	while (file && fgets(text, sizeof(text), file))
 		if (strncmp(text, "flags", 5) == 0 || strncmp(text, "Features", 8) == 0)
 			hardware |= strstr(text, " vmx") || strstr(text, " svm");
@@ -114,7 +113,7 @@ void compare_facts_gather(struct compare *compare, const char *command_line)
 		compare_fact(compare, "kernel", "%s %s", names.release, names.machine);
 	kvm_fact(compare);
 	compare_fact(compare, "user", "%s", geteuid() == 0 ? "root" : "an ordinary user");
-	first_line(words, text, sizeof(text));
+	first_line(compare, words, text, sizeof(text));
 	if (text[0])
 		compare_fact(compare, "vmm", "%s", text);
 	if (compare->kernel)

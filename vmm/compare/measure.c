@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include "vmm/compare/child.h"
@@ -46,6 +47,11 @@ static int pause_ms(uint64_t ms)
 	return 0;
 }
 
+static uint64_t patience(const struct measure *m)
+{
+	return compare_patience_ms(m->compare, m->task->timeout_s);
+}
+
 /* Keeps why CHILD did not do as it should. Returns RET. */
 static int complain(struct measure *m, struct child *child, int ret)
 {
@@ -73,7 +79,7 @@ static int start(struct measure *m, struct child *child)
 	int ret = child_start(child, m->command.words);
 
 	if (!ret)
-		ret = child_wait_text(child, "first", m->task->timeout_s * 1000ull);
+		ret = child_wait_text(child, "first", patience(m));
 	return ret ? complain(m, child, ret) : 0;
 }
 
@@ -83,7 +89,7 @@ static int stop(struct measure *m, struct child *child, uint64_t *asked_ns)
 
 	*asked_ns = child_now_ns();
 	kill(child->pid, SIGTERM);
-	ret = child_wait_end(child, m->task->timeout_s * 1000ull);
+	ret = child_wait_end(child, patience(m));
 	if (!ret && child->status == STATUS_OURS)
 		ret = -EIO;
 	return ret ? complain(m, child, ret) : 0;
@@ -111,6 +117,34 @@ static int measure_life(struct measure *m)
 	return ret;
 }
 
+/* One start, told step by step. */
+static int measure_stages(struct measure *m)
+{
+	struct child child;
+	int ret = start(m, &child), main_at, entry_at;
+
+	if (!ret && (ret = child_wait_end(&child, patience(m))) != 0)
+		ret = complain(m, &child, ret);
+	if (!ret) {
+		output_parse_steps(m->output, child.err);
+		main_at = output_find(m->output, "stage_main");
+		entry_at = output_find(m->output, "stage_entry");
+		if (main_at >= 0 && entry_at >= 0) {
+			double began = m->output->items[main_at].value;
+			double entry = m->output->items[entry_at].value;
+
+			add(m, "stage_exec", began - (double)child.start_ns);
+			add(m, "stage_set_up", entry);
+			add(m, "stage_inside", (double)child.first_byte_ns - began - entry);
+		} else {
+			*m->reason = compare_text("it told no steps");
+			ret = -EINVAL;
+		}
+	}
+	child_fini(&child);
+	return ret;
+}
+
 static int measure_program(struct measure *m)
 {
 	struct child child;
@@ -118,7 +152,7 @@ static int measure_program(struct measure *m)
 
 	child_close_input(&child);
 	if (!ret)
-		ret = child_wait_end(&child, m->task->timeout_s * 1000ull);
+		ret = child_wait_end(&child, patience(m));
 	if (!ret && child.status != 0)
 		ret = -EIO;
 	if (ret)
@@ -145,18 +179,17 @@ static int look_from_host(struct measure *m)
 {
 	struct proc_list *list = malloc(sizeof(*list));
 	struct compare_command command = m->command;
-	char *text = NULL, *wait[] = { NULL };
 	struct child child;
+	char *text = NULL;
 	int ret;
 
-	(void)wait;
 	if (!list)
 		return -ENOMEM;
 	/* The same command line but for its last word. */
 	command.words[command.count - 1] = (char *)"wait";
 	ret = child_start(&child, command.words);
 	if (!ret)
-		ret = child_wait_text(&child, "first", m->task->timeout_s * 1000ull);
+		ret = child_wait_text(&child, "first", patience(m));
 	if (ret) {
 		ret = complain(m, &child, ret);
 	} else {
@@ -173,6 +206,22 @@ static int look_from_host(struct measure *m)
 	return ret;
 }
 
+/* By the boot's id; where that is hidden by the kernel's release. */
+static void compare_kernels(struct output *output, const char *boot)
+{
+	const char *there = text_of(output, "boot");
+	struct utsname names;
+
+	if (strlen(there) > 30 && boot[0])
+		output_add(output, "own_kernel", NAN,
+			   strcmp(there, boot) == 0 ? "no, the host's" : "yes");
+	else if (uname(&names) == 0)
+		output_add(output, "own_kernel", NAN,
+			   strcmp(text_of(output, "kernel"), names.release) == 0
+				   ? "no, the host's; its boot id is hidden"
+				   : "yes; its boot id is hidden");
+}
+
 static int measure_probe(struct measure *m)
 {
 	char own[64] = "", *last = m->command.words[m->command.count - 1];
@@ -185,9 +234,7 @@ static int measure_probe(struct measure *m)
 		fclose(file);
 	if (ret)
 		return ret;
-	if (text_of(m->output, "boot")[0] && own[0])
-		output_add(m->output, "own_kernel", NAN,
-			   strcmp(text_of(m->output, "boot"), own) == 0 ? "no, the host's" : "yes");
+	compare_kernels(m->output, own);
 	ret = look_from_host(m);
 	m->command.words[m->command.count - 1] = last;
 	return ret;
@@ -228,7 +275,7 @@ static int measure_touch(struct measure *m)
 	for (unsigned i = 0; !ret && i < ARRAY_SIZE(stages); i++) {
 		double pss;
 
-		ret = child_wait_text(&child, stages[i].text, m->task->timeout_s * 1000ull);
+		ret = child_wait_text(&child, stages[i].text, patience(m));
 		if (ret) {
 			ret = complain(m, &child, ret);
 			break;
@@ -342,7 +389,7 @@ static int measure_rate(struct measure *m)
 			next++;
 		}
 		if (!ret)
-			ret = child_wait_end(&children[done], m->task->timeout_s * 1000ull);
+			ret = child_wait_end(&children[done], patience(m));
 		if (!ret && children[done].status != 0)
 			ret = -EIO;
 		if (ret)
@@ -410,11 +457,11 @@ int compare_measure(struct compare *compare, const struct compare_column *column
 		    const struct compare_task *task, struct output *output, char **reason)
 {
 	static int (*const methods[])(struct measure * m) = {
-		[COMPARE_LIFE] = measure_life,	 [COMPARE_PROGRAM] = measure_program,
-		[COMPARE_FIO] = measure_program, [COMPARE_PROBE] = measure_probe,
-		[COMPARE_TOUCH] = measure_touch, [COMPARE_IDLE] = measure_idle,
-		[COMPARE_RATE] = measure_rate,	 [COMPARE_IMAGE] = measure_image,
-		[COMPARE_NEVER] = never,
+		[COMPARE_STAGES] = measure_stages,   [COMPARE_LIFE] = measure_life,
+		[COMPARE_PROGRAM] = measure_program, [COMPARE_FIO] = measure_program,
+		[COMPARE_PROBE] = measure_probe,     [COMPARE_TOUCH] = measure_touch,
+		[COMPARE_IDLE] = measure_idle,	     [COMPARE_RATE] = measure_rate,
+		[COMPARE_IMAGE] = measure_image,     [COMPARE_NEVER] = never,
 	};
 	struct measure m = { .compare = compare,
 			     .column = column,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ void output_parse_lines(struct output *output, const char *text)
 {
 	while (*text) {
 		size_t len = strcspn(text, "\n"), key_len = strcspn(text, " \n");
-		char key[48], rest[160], *end;
+		char key[48], rest[400], *end;
 		double value;
 
 		if (key_len > 0 && key_len < sizeof(key) && key_len < len) {
@@ -56,6 +57,53 @@ void output_parse_lines(struct output *output, const char *text)
 		}
 		text += len + (text[len] == '\n');
 	}
+}
+
+/* The two numbers at the end of a line of LEN bytes, and the name before them. */
+static bool parse_step(const char *line, size_t len, char name[40], double *took, double *at)
+{
+	char text[128], *end;
+	size_t name_len;
+
+	if (len >= sizeof(text))
+		return false;
+	copy_printable(text, sizeof(text), line, len);
+	/* The name has its own width, and single blanks. */
+	end = strstr(text, "  ");
+	if (!end)
+		return false;
+	name_len = (size_t)(end - text);
+	copy_printable(name, 40, text, name_len);
+	*took = strtod(end, &end);
+	*at = strtod(end, &end);
+	return name_len > 0 && !*end && isfinite(*took) && *took >= 0 && *at > 0 && *at < 1e9;
+}
+
+void output_parse_steps(struct output *output, const char *text)
+{
+	static const char began[] = "vmm: main began at ", head[] = "vmm: step ";
+	const char *at = strstr(text, began);
+	char steps[400] = "", name[40];
+	double took, when, entry = NAN;
+
+	if (at)
+		output_add(output, "stage_main", strtod(at + sizeof(began) - 1, NULL), "");
+	at = strstr(text, head);
+	while (at && (at = strchr(at, '\n'))) {
+		size_t used = strlen(steps), len = strcspn(++at, "\n");
+
+		if (strncmp(at, "vmm: ", 5) != 0 ||
+		    !parse_step(at + 5, len - 5, name, &took, &when))
+			continue;
+		snprintf(steps + used, sizeof(steps) - used, "%s%s %.2f", used ? "; " : "", name,
+			 took);
+		if (strcmp(name, "first KVM_RUN") == 0 || strcmp(name, "child") == 0)
+			entry = when * 1e6;
+	}
+	if (steps[0])
+		output_add(output, "stage_steps", NAN, steps);
+	if (isfinite(entry))
+		output_add(output, "stage_entry", entry, "");
 }
 
 /* What fio writes before its JSON (warnings) is passed over. */

@@ -13,6 +13,7 @@ static int read_file(char *text, size_t room, const char *fmt, int a, int b)
 	ssize_t len;
 	int fd;
 
+	/* cppcheck-suppress wrongPrintfScanfArgNum */
 	snprintf(path, sizeof(path), fmt, a, b);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -74,6 +74,20 @@ double report_ratio(const struct compare *compare, unsigned row, unsigned column
 	return ratio;
 }
 
+double report_cost(const struct compare *compare, unsigned row, unsigned column)
+{
+	double ratio = report_ratio(compare, row, column);
+
+	switch (report_better(compare, row)) {
+	case COMPARE_LESS:
+		return ratio > 0 ? ratio : NAN;
+	case COMPARE_MORE:
+		return ratio > 0 ? 1 / ratio : NAN;
+	default:
+		return NAN;
+	}
+}
+
 const char *report_number(double value, char *room, size_t room_len)
 {
 	static const struct {

@@ -19,6 +19,8 @@ double report_shown(const struct compare *compare, unsigned row, double value);
 struct stats report_stats(const struct compare *compare, unsigned row, unsigned column);
 /* The cell over the host's as they are shown; NAN when one lacks, or for the host itself. */
 double report_ratio(const struct compare *compare, unsigned row, unsigned column);
+/* The same so that more than 1 is worse than the host; NAN also where nothing is better. */
+double report_cost(const struct compare *compare, unsigned row, unsigned column);
 /* Three digits that count. */
 const char *report_number(double value, char *room, size_t room_len);
 /* "holds", "does not hold" or "no figure"; NULL when the row has no claim. */
@@ -27,7 +29,8 @@ const char *report_verdict(const struct compare *compare, unsigned row, double *
 void report_table(const struct compare *compare, FILE *file);
 /* 0 or -errno, logged. */
 int report_json(const struct compare *compare, const char *path) MUST_CHECK;
-/* The overview: each row's ratio to the host, one mark a column. STANDALONE: a file of its own. */
+/* The overview: each row's cost over the host's, one mark a column. STANDALONE: a file of its own.
+ */
 void report_overview(const struct compare *compare, FILE *file, bool standalone);
 /* One row's bars. */
 void report_bars(const struct compare *compare, FILE *file, unsigned row);

@@ -127,18 +127,17 @@ static void claim(const struct compare *compare, FILE *file, unsigned row)
 
 static void row_card(const struct compare *compare, FILE *file, unsigned row)
 {
+	/* The first two characters are left out after no unit. */
 	static const char *const better[] = { [COMPARE_LESS] = ", less is better",
 					      [COMPARE_MORE] = ", more is better",
-					      [COMPARE_NEITHER] = "" };
+					      [COMPARE_NEITHER] = "\0\0" };
 	char unit[48];
+	const char *shown = report_unit(compare, row, unit, sizeof(unit));
 
 	put(file, "<section class=\"row\" id=\"", compare_rows[row].name, "\">");
 	put(file, "<h3>", compare_rows[row].title, "</h3><p class=\"dim\">");
-	report_escape(file, report_unit(compare, row, unit, sizeof(unit)));
-	fputs(unit[0] || compare_rows[row].unit[0]     ? better[report_better(compare, row)]
-	      : better[report_better(compare, row)][0] ? "fewer or more as the text says"
-						       : "",
-	      file);
+	report_escape(file, shown);
+	fputs(better[report_better(compare, row)] + (shown[0] ? 0 : 2), file);
 	fputs("</p>", file);
 	report_bars(compare, file, row);
 	for (unsigned i = 0; i < compare->column_count; i++) {

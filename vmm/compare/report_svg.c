@@ -47,7 +47,7 @@ static bool ratio_range(const struct compare *compare, double *low, double *high
 		bool has = false;
 
 		for (unsigned i = 0; i < compare->column_count; i++) {
-			double ratio = report_ratio(compare, row, i);
+			double ratio = report_cost(compare, row, i);
 
 			if (!compare->selected[row] || !isfinite(ratio) || ratio <= 0)
 				continue;
@@ -70,7 +70,7 @@ static const char standalone_style[] =
 	".axis{stroke:#8a8a8a}.grid{stroke:#2c2f34}.c0{fill:#fb923c}.c1{fill:#60a5fa}"
 	".c2{fill:#9ca3af}.c3{fill:#c4a1ff}.c4{fill:#2dd4bf}.c5{fill:#facc15}}</style>";
 
-#define LEFT  34.0 /* where the scale begins, percent */
+#define LEFT  42.0 /* where the scale begins, percent */
 #define RIGHT 97.0
 
 static double at_ratio(double ratio, double low, double high)
@@ -106,7 +106,7 @@ static void overview_row(const struct compare *compare, FILE *file, unsigned row
 	fprintf(file, "<g><title>");
 	report_escape(file, compare_rows[row].title);
 	for (unsigned i = 0; i < compare->column_count; i++) {
-		double ratio = report_ratio(compare, row, i);
+		double ratio = report_cost(compare, row, i);
 
 		if (isfinite(ratio))
 			fprintf(file, ", %s %.2f", compare->columns[i].name, ratio);
@@ -116,7 +116,7 @@ static void overview_row(const struct compare *compare, FILE *file, unsigned row
 	fprintf(file, "</text><line class=\"grid\" x1=\"%g%%\" x2=\"%g%%\" y1=\"%d\" y2=\"%d\"/>",
 		LEFT, RIGHT, y, y);
 	for (unsigned i = compare->column_count; i-- > 0;) {
-		double ratio = report_ratio(compare, row, i);
+		double ratio = report_cost(compare, row, i);
 
 		if (isfinite(ratio) && ratio > 0)
 			mark(file, i, at_ratio(ratio, low, high), y);
@@ -126,17 +126,18 @@ static void overview_row(const struct compare *compare, FILE *file, unsigned row
 
 static void overview_legend(const struct compare *compare, FILE *file)
 {
-	double x = 1;
+	double x = 2;
 
 	for (unsigned i = 0; i < compare->column_count; i++) {
 		if (strcmp(compare->columns[i].name, "host") == 0)
 			continue;
-		mark(file, i, x + 1, 10);
-		fprintf(file, "<text x=\"%g%%\" dx=\"14\" y=\"14\">%s</text>", x,
+		mark(file, i, x, 10);
+		fprintf(file, "<text x=\"%g%%\" dx=\"10\" y=\"14\">%s</text>", x,
 			compare->columns[i].name);
 		x += 24;
 	}
-	fprintf(file, "<text x=\"%g%%\" y=\"14\" text-anchor=\"end\">times the host</text>", RIGHT);
+	fprintf(file, "<text x=\"%g%%\" y=\"14\" text-anchor=\"end\">times the host's cost</text>",
+		RIGHT);
 }
 
 void report_overview(const struct compare *compare, FILE *file, bool standalone)
@@ -149,8 +150,10 @@ void report_overview(const struct compare *compare, FILE *file, bool standalone)
 		return;
 	height = y + (int)rows * LINE;
 	fprintf(file,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%s\" height=\"%d\" role=\"img\" "
-		"aria-label=\"Each row's ratio to the host, on a logarithmic scale\">%s",
+		"<svg %swidth=\"%s\" height=\"%d\" role=\"img\" "
+		"aria-label=\"What each row costs, in times of the host's, on a logarithmic "
+		"scale\">%s",
+		standalone ? "xmlns=\"http://www.w3.org/2000/svg\" " : "",
 		standalone ? "760" : "100%", height, standalone ? standalone_style : "");
 	if (standalone)
 		fputs("<svg x=\"12\" width=\"736\">", file);
@@ -167,7 +170,7 @@ void report_overview(const struct compare *compare, FILE *file, bool standalone)
 		bool has = false;
 
 		for (unsigned i = 0; i < compare->column_count; i++)
-			has |= isfinite(report_ratio(compare, row, i));
+			has |= isfinite(report_cost(compare, row, i));
 		if (!compare->selected[row] || !has)
 			continue;
 		overview_row(compare, file, row, y, low, high);

@@ -6,25 +6,23 @@
 
 #include <fcntl.h>
 #include <ftw.h>
-#include <lzma.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vmm/blob.h"
 #include "vmm/compare/child.h"
 #include "vmm/log.h"
 
-#define LOAD_MAX   (1u << 20)
 #define VOLUME_LEN (384ll << 20)
 #define RAW_LEN	   (192ll << 20)
 
-__asm__(".section .rodata\n"
-	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n"
-	"load_start:\n.incbin \"" COMPARE_LOAD_XZ "\"\nload_end:\n.byte 0\n"
-	".previous\n");
+__asm__(".pushsection .rodata\n"
+	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n.popsection\n");
 extern const char setup_root[] __attribute__((visibility("hidden")));
-extern const uint8_t load_start[] __attribute__((visibility("hidden")));
-extern const uint8_t load_end[] __attribute__((visibility("hidden")));
+
+/* The workload program. */
+BLOB_EMBED(load, COMPARE_LOAD_FILE);
 
 static int make_directory(const char *path)
 {
@@ -58,26 +56,29 @@ static int write_file(const char *path, const void *data, size_t len, mode_t mod
 	return 0;
 }
 
+/* Whether the file PATH holds just DATA. */
+static bool file_is(const char *path, const uint8_t *data, size_t len)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_free uint8_t *there = malloc(len + 1);
+
+	return fd >= 0 && there && read(fd, there, len + 1) == (ssize_t)len &&
+	       memcmp(data, there, len) == 0;
+}
+
 /* Unpacks the workload program to PATH, unless it is there as it is. */
 static int unpack_load(const char *path)
 {
-	uint64_t memory = 16u << 20;
-	size_t in = 0, out = 0;
-	auto_free uint8_t *data = malloc(LOAD_MAX), *there = malloc(LOAD_MAX);
 	auto_free char *new = compare_text("%s.%d", path, (int)getpid());
-	auto_close int fd = -1;
-	int ret;
+	auto_free uint8_t *data = NULL;
+	size_t len;
+	int ret = BLOB_UNPACK(load, &data, &len);
 
-	if (!data || !there || !new)
-		return log_errno(ENOMEM, "compare: workload program");
-	if (lzma_stream_buffer_decode(&memory, 0, NULL, load_start, &in,
-				      (size_t)(load_end - load_start), data, &out,
-				      LOAD_MAX) != LZMA_OK)
-		return log_errno(EIO, "compare: unpack the workload program");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, there, LOAD_MAX) == (ssize_t)out && memcmp(data, there, out) == 0)
-		return 0;
-	ret = write_file(new, data, out, 0755);
+	if (ret || file_is(path, data, len))
+		return ret;
+	if (!new)
+		return -ENOMEM;
+	ret = write_file(new, data, len, 0755);
 	if (!ret && rename(new, path) < 0)
 		ret = log_errno(errno, "compare: make %s", path);
 	return ret;
@@ -97,7 +98,7 @@ static int make_root(struct compare *compare)
 
 	child_close_input(&child);
 	if (!ret)
-		ret = child_wait_end(&child, 300000);
+		ret = child_wait_end(&child, compare_patience_ms(compare, 300));
 	if (!ret && (child.status != 0 || child.out_len < 2))
 		ret = -EIO;
 	if (ret) {
@@ -135,7 +136,32 @@ static int use_root(struct compare *compare)
 	return 0;
 }
 
-int compare_root_prepare(struct compare *compare)
+/* The lab's files come from another machine: what is measured is taken into memory first. */
+static int copy_root(struct compare *compare)
+{
+	auto_free char *from = compare->root;
+	char *words[] = { (char *)"cp", (char *)"-a", from, NULL, NULL };
+	struct child child;
+	int ret;
+
+	compare->root = compare_text("%s/root", compare->scratch);
+	words[3] = compare->root;
+	if (!compare->root)
+		return -ENOMEM;
+	ret = child_start(&child, words);
+	if (!ret)
+		ret = child_wait_end(&child, compare_patience_ms(compare, 300));
+	if (ret || child.status != 0) {
+		auto_free char *reason = child_complaint(&child);
+
+		log_err("compare: copy the root: %s", reason ? reason : "?");
+		ret = ret ? ret : -EIO;
+	}
+	child_fini(&child);
+	return ret;
+}
+
+static int make_cache(struct compare *compare)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	int ret;
@@ -149,14 +175,31 @@ int compare_root_prepare(struct compare *compare)
 	if (!compare->load)
 		return log_errno(ENOMEM, "compare");
 	ret = make_directory(compare->cache);
-	if (!ret)
-		ret = unpack_load(compare->load);
+	return ret ? ret : unpack_load(compare->load);
+}
+
+int compare_root_make(struct compare *compare)
+{
+	int ret = make_cache(compare);
+
+	return ret ? ret : make_root(compare);
+}
+
+int compare_root_prepare(struct compare *compare)
+{
+	int ret = make_cache(compare);
+
 	if (ret)
 		return ret;
-	compare->scratch = compare_text("%s/run.XXXXXX", compare->cache);
+	compare->scratch = compare->in_lab ? compare_text("/tmp/compare.XXXXXX")
+					   : compare_text("%s/run.XXXXXX", compare->cache);
 	if (!compare->scratch || !mkdtemp(compare->scratch))
 		return log_errno(errno, "compare: make a directory in %s", compare->cache);
-	return compare->rootfs ? use_root(compare) : make_root(compare);
+	chmod(compare->scratch, 0755);
+	ret = compare->rootfs ? use_root(compare) : make_root(compare);
+	if (!ret && compare->in_lab)
+		ret = copy_root(compare);
+	return ret;
 }
 
 static bool place_wanted(const struct compare *compare, enum compare_place place)
@@ -192,7 +235,7 @@ static int make_volume(const struct compare *compare)
 		return ret;
 	ret = child_start(&child, words);
 	if (!ret)
-		ret = child_wait_end(&child, 60000);
+		ret = child_wait_end(&child, compare_patience_ms(compare, 60));
 	if (ret || child.status != 0) {
 		auto_free char *reason = child_complaint(&child);
 

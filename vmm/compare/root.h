@@ -12,6 +12,8 @@
  * fails. 0 or -errno; compare_root_fini in any case.
  */
 int compare_root_prepare(struct compare *compare) MUST_CHECK;
+/* Only makes the root in the cache, for a later comparison. 0 or -errno, logged. */
+int compare_root_make(struct compare *compare) MUST_CHECK;
 /* Makes the images of volumes that the selected tasks need. 0 or -errno, logged. */
 int compare_root_volumes(struct compare *compare) MUST_CHECK;
 /* Whether the root holds PROGRAM. */

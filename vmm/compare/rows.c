@@ -20,6 +20,10 @@
 
 const struct compare_task compare_tasks[] = {
 	{ .name = "life", .method = COMPARE_LIFE, .command = "vmm-load wait", .timeout_s = 60 },
+	{ .name = "stages",
+	  .method = COMPARE_STAGES,
+	  .command = "vmm-load first",
+	  .timeout_s = 60 },
 	{ .name = "micro",
 	  .method = COMPARE_PROGRAM,
 	  .command = "vmm-load micro %S",
@@ -193,7 +197,8 @@ const size_t compare_task_count = ARRAY_SIZE(compare_tasks);
 #define STREAM_ROW(loop)                                                                           \
 	{                                                                                          \
 		SPEED_ROW("memory." loop, "STREAM " loop, "GB/s", 1e9, "MiB", MIB),                \
-			.timed = "the workload: best pass over arrays of 16 MiB (64 in --full)",   \
+			.timed = "the workload: best pass over arrays of 16 MiB; 4 in --quick, "   \
+				 "64 in --full",                                                   \
 			.task = "micro", .key = "stream_" loop,                                    \
 			AT_LEAST("a machine loses 1 to 3 %", FELTER, "machine", "host", 0.97)      \
 	}
@@ -203,6 +208,16 @@ const struct compare_row compare_rows[] = {
 	  .timed = "exec of the tool to the first byte of the workload at our end of its pipe",
 	  .task = "life", .key = "start",
 	  AT_LEAST("containers boot 1.5 times faster", RUSSELL, "machine", "container", 1.5) },
+	{ TIME_ROW("start.exec", "start: exec to main", "ms", 1e6),
+	  .timed = "exec of vmm run -v to its first step", .task = "stages", .key = "stage_exec" },
+	{ TIME_ROW("start.set-up", "start: main to entry", "ms", 1e6),
+	  .timed = "vmm run -v: its first step to the vCPU's first entry, or to the child process",
+	  .task = "stages", .key = "stage_set_up" },
+	{ TIME_ROW("start.inside", "start: entry to the workload", "ms", 1e6),
+	  .timed = "vmm run -v: from there to the workload's first byte; the guest's kernel prints",
+	  .task = "stages", .key = "stage_inside" },
+	{ TEXT_ROW("start.steps", "start: the steps, in ms"), .timed = "vmm run -v, the last run",
+	  .task = "stages", .key = "stage_steps" },
 	{ TIME_ROW("stop", "stop", "ms", 1e6),
 	  .timed = "SIGTERM to the tool, to its end being seen", .task = "life", .key = "stop" },
 	{ TIME_ROW("restart", "restart", "ms", 1e6),
@@ -231,8 +246,9 @@ const struct compare_row compare_rows[] = {
 	STREAM_ROW("add"),
 	STREAM_ROW("triad"),
 	{ TIME_ROW("memory.random", "random access", "ns", 1),
-	  .timed = "the workload: one word of 32 MiB read and written, best mean", .task = "micro",
-	  .key = "random", AT_MOST("a machine loses 1 %", FELTER, "machine", "host", 1.03) },
+	  .timed = "the workload: one word of 32 MiB (8 in --quick) read and written, best mean",
+	  .task = "micro", .key = "random",
+	  AT_MOST("a machine loses 1 %", FELTER, "machine", "host", 1.03) },
 	{ TIME_ROW("memory.fault", "page fault", "ns", 1),
 	  .timed = "the workload: first write to a page of 4 KiB, with mapping and unmapping, best "
 		   "mean",
@@ -247,11 +263,13 @@ const struct compare_row compare_rows[] = {
 	  .key = "fork_exec" },
 
 	{ BYTES_ROW("idle.pss", "memory of one more idle instance, PSS", "MiB"),
-	  .timed = "slope over 1, 10 and 50 instances of the PSS of all their processes",
+	  .timed = "slope over 1, 10 and 50 instances (1, 4 in --quick) of the PSS of all their "
+		   "processes",
 	  .task = "idle", .key = "idle_pss",
 	  AT_LEAST("containers take 3 times less", RUSSELL, "machine", "container", 3) },
 	{ BYTES_ROW("idle.available", "memory of one more idle instance, MemAvailable", "MiB"),
-	  .timed = "slope over 1, 10 and 50 instances of what the host's MemAvailable lost",
+	  .timed = "slope over 1, 10 and 50 instances (1, 4 in --quick) of what the host's "
+		   "MemAvailable lost",
 	  .task = "idle", .key = "idle_available",
 	  AT_LEAST("containers take 3 times less", RUSSELL, "machine", "container", 3) },
 	{ .name = "idle.cpu",
@@ -260,7 +278,7 @@ const struct compare_row compare_rows[] = {
 	  .scale = 1e7,
 	  .kind = COMPARE_SHARE,
 	  .better = COMPARE_LESS,
-	  .timed = "slope over 1, 10 and 50 instances of what the host's CPUs were busy",
+	  .timed = "slope over the instances of the processor time of all their processes",
 	  .task = "idle",
 	  .key = "idle_cpu",
 	  AT_LEAST("containers take 26 times less", RUSSELL, "machine", "container", 26) },
@@ -331,8 +349,8 @@ const struct compare_row compare_rows[] = {
 	{ TEXT_ROW("sees.calls", "of system calls that change a host, admitted"),
 	  .timed = "each tried without effect; refused: not permitted, or no such call",
 	  .task = "probe", .key = "calls" },
-	{ TEXT_ROW("sees.refused", "refused among these"), .timed = "as for those admitted", .task = "probe",
-	  .key = "calls_refused" },
+	{ TEXT_ROW("sees.refused", "refused among these"), .timed = "as for those admitted",
+	  .task = "probe", .key = "calls_refused" },
 	{ TEXT_ROW("host.sees", "what the host sees of the workload"),
 	  .timed =
 		  "processes below the tool while the workload runs, and whether it is one of them",

@@ -17,7 +17,7 @@ int server_start(struct server *server, const struct compare *compare)
 		return 0;
 	ret = child_start(&server->child, words);
 	if (!ret)
-		ret = child_wait_text(&server->child, "first", 10000);
+		ret = child_wait_text(&server->child, "first", compare_patience_ms(compare, 10));
 	if (!ret) {
 		server->running = true;
 		return 0;

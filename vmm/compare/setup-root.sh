@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes the root that `vmm compare` measures in, and prints where it is. Run by the program with sh.
 # Arguments: the cache directory, the workload program. No rights are needed.
 #
@@ -63,5 +64,6 @@ printf 'root:x:0:\nnogroup:x:65534:\n' >"$new/etc/group"
 # Only now complete; whoever came first wins.
 mv -T "$new" "$root" 2>/dev/null || [ -e "$root/etc/passwd" ]
 # Of those made before only the newest other is kept.
+# shellcheck disable=SC2012 # names of ours
 ls -dt "$cache"/root-* | tail -n +3 | xargs -r rm -rf
 echo "$root"

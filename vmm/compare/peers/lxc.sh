@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints lxc-execute's command line, a word a line. Arguments: root, scratch, kernel, command...
 root=$1; scratch=$2; shift 3
 command -v lxc-execute >/dev/null || { echo "lxc-execute is not installed" >&2; exit 1; }

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints podman's command line, a word a line. Arguments: root, scratch, kernel, command...
 # The root is read through an overlay that is thrown away.
 root=$1; shift 3

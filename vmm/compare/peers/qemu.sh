@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints QEMU's command line, a word a line. Arguments: root, scratch, kernel, command...
 # A microvm with the same kernel; its initramfs is the workload program and what it needs to be
 # process 1, without the root's other files. Only what the workload program does by itself can run.

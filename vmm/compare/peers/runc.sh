@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints runc's command line, a word a line. Arguments: root, scratch, kernel, command...
 # The bundle is runc's own template with the command, no terminal, and the root read-only.
 root=$1; scratch=$2; shift 3
@@ -5,7 +6,7 @@ command -v runc >/dev/null || { echo "runc is not installed" >&2; exit 1; }
 words=
 for word; do words="$words${words:+, }\"$word\""; done
 mkdir -p "$scratch/runc"
-cd "$scratch/runc"
+cd "$scratch/runc" || exit 1
 rm -f config.json
 runc spec
 sed -i -e 's|"terminal": true|"terminal": false|' -e "s|\"path\": \"rootfs\"|\"path\": \"$root\"|" \

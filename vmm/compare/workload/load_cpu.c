@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 #define SOLVER_ROWS 160u
-#define RANDOM_LEN  (32u << 20)
-#define FAULT_LEN   (16u << 20)
+#define FAULT_LEN   (8u << 20)
 #define FAULT_PAGE  4096u
 
 static uint64_t random_next(uint64_t *state)
@@ -127,7 +126,8 @@ static void stream(enum load_scale scale)
 		      { "stream_scale", stream_scale, 2 },
 		      { "stream_add", stream_add, 3 },
 		      { "stream_triad", stream_triad, 3 } };
-	uint64_t len = scale == LOAD_FULL ? 64u << 20 : 16u << 20;
+	static const uint64_t lens[] = { 4u << 20, 16u << 20, 64u << 20 };
+	uint64_t len = lens[scale];
 	struct stream s = { .count = len / sizeof(double) };
 
 	s.a = load_map(len);
@@ -146,17 +146,22 @@ static void stream(enum load_scale scale)
 	munmap(s.c, len);
 }
 
-#define RANDOM_COUNT 500000u
+#define RANDOM_COUNT 200000u
+
+struct table {
+	uint64_t *words;
+	uint64_t len; /* a power of two */
+};
 
 static void random_run(void *data)
 {
-	uint64_t *table = data;
+	struct table *table = data;
 	uint64_t state = 1;
 
 	for (unsigned i = 0; i < RANDOM_COUNT; i++) {
 		uint64_t x = random_next(&state);
 
-		table[x & (RANDOM_LEN / 8 - 1)] ^= x;
+		table->words[x & (table->len / 8 - 1)] ^= x;
 	}
 }
 
@@ -172,12 +177,13 @@ static void fault_run(void *data)
 
 int load_memory(enum load_scale scale)
 {
-	void *table = load_map(RANDOM_LEN);
+	struct table table = { .len = scale == LOAD_QUICK ? 8u << 20 : 32u << 20 };
 
 	stream(scale);
-	memset(table, 1, RANDOM_LEN);
-	load_print("random", load_best_ns(scale, random_run, table, RANDOM_COUNT));
-	munmap(table, RANDOM_LEN);
+	table.words = load_map(table.len);
+	memset(table.words, 1, table.len);
+	load_print("random", load_best_ns(scale, random_run, &table, RANDOM_COUNT));
+	munmap(table.words, table.len);
 	load_print("page_fault",
 		   load_best_ns(scale, fault_run, NULL, (double)FAULT_LEN / FAULT_PAGE));
 	return 0;

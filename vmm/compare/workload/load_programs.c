@@ -130,13 +130,13 @@ int load_stress(enum load_scale scale)
 		"stress-ng",	   "--matrix", "1",	      "--matrix-ops", operations[scale],
 		"--metrics-brief", "--stdout", "--temp-path", "/tmp",	      NULL
 	};
-	const char *at = NULL, *next = output;
+	const char *at = NULL;
 
+	/* The first line with the stressor's name at its head; others are about single products. */
 	if (load_run(argv, -1, output, sizeof(output)) == 0)
-		while ((next = strstr(next, " matrix "))) {
-			at = next;
-			next += 8;
-		}
+		at = strstr(output, "] matrix ");
+	if (at)
+		at += 2;
 	for (unsigned i = 0; at && i < 5; i++) {
 		at += strspn(at, " ");
 		at += strcspn(at, " ");
