@@ -137,12 +137,8 @@ static void table_cell(const struct compare *compare, unsigned row, unsigned col
 	char median[16], spread[16];
 	int len;
 
-	if (cell->text) {
-		snprintf(text, room, "%s", cell->text);
-		return;
-	}
 	if (stats.count == 0) {
-		snprintf(text, room, "-");
+		snprintf(text, room, cell->text ? "" : "-");
 		return;
 	}
 	len = snprintf(text, room, "%s", report_number(stats.median, median, sizeof(median)));
@@ -166,6 +162,15 @@ static int shown_width(const char *text)
 static void print_padded(FILE *file, const char *text, int width)
 {
 	fprintf(file, "%s%*s", text, width > shown_width(text) ? width - shown_width(text) : 1, "");
+}
+
+/* Texts have a line each: they are longer than a column. */
+static void table_texts(const struct compare *compare, FILE *file, unsigned row)
+{
+	for (unsigned i = 0; i < compare->column_count; i++)
+		if (compare->cells[row][i].text)
+			fprintf(file, "    %-10s %s\n", compare->columns[i].name,
+				compare->cells[row][i].text);
 }
 
 static void table_notes(const struct compare *compare, FILE *file, unsigned row)
@@ -193,7 +198,7 @@ static void table_notes(const struct compare *compare, FILE *file, unsigned row)
 
 void report_table(const struct compare *compare, FILE *file)
 {
-	char text[200], unit[48];
+	char text[64], unit[48];
 
 	fputs("median ±spread (runs) x ratio to the host; the spread is the median distance from "
 	      "the median\n",
@@ -227,6 +232,7 @@ void report_table(const struct compare *compare, FILE *file)
 			print_padded(file, text, CELL_WIDTH);
 		}
 		fputc('\n', file);
+		table_texts(compare, file, row);
 		table_notes(compare, file, row);
 	}
 }

@@ -158,7 +158,7 @@ void report_overview(const struct compare *compare, FILE *file, bool standalone)
 	if (standalone)
 		fputs("<svg x=\"12\" width=\"736\">", file);
 	overview_legend(compare, file);
-	for (double power = low; power <= high; power++) {
+	for (int power = (int)low; power <= (int)high; power++) {
 		double x = at_ratio(pow(10, power), low, high);
 
 		fprintf(file,

@@ -60,10 +60,18 @@ static int write_file(const char *path, const void *data, size_t len, mode_t mod
 static bool file_is(const char *path, const uint8_t *data, size_t len)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	auto_free uint8_t *there = malloc(len + 1);
+	uint8_t part[4096];
+	size_t done = 0;
+	ssize_t n;
 
-	return fd >= 0 && there && read(fd, there, len + 1) == (ssize_t)len &&
-	       memcmp(data, there, len) == 0;
+	if (fd < 0)
+		return false;
+	while ((n = read(fd, part, sizeof(part))) > 0) {
+		if ((size_t)n > len - done || memcmp(data + done, part, (size_t)n) != 0)
+			return false;
+		done += (size_t)n;
+	}
+	return n == 0 && done == len;
 }
 
 /* Unpacks the workload program to PATH, unless it is there as it is. */

@@ -114,6 +114,7 @@ const struct compare_task compare_tasks[] = {
 };
 const size_t compare_task_count = ARRAY_SIZE(compare_tasks);
 
+/* Words of a table, not expressions: NOLINTBEGIN(bugprone-macro-parentheses). */
 #define RUSSELL "Russell 2014, quoted"
 #define FELTER	"Felter et al., IBM RC25482, 2014"
 
@@ -202,6 +203,8 @@ const size_t compare_task_count = ARRAY_SIZE(compare_tasks);
 			.task = "micro", .key = "stream_" loop,                                    \
 			AT_LEAST("a machine loses 1 to 3 %", FELTER, "machine", "host", 0.97)      \
 	}
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 const struct compare_row compare_rows[] = {
 	{ TIME_ROW("start", "start", "ms", 1e6),

@@ -1,0 +1,16 @@
+#!/bin/bash
+# compare.sh [OPTION...]: makes the example report in tests/bench/compare, from a real run of `vmm compare`
+# in the lab, where instructions are counted: `--quick` with the `full` guest kernel and two runs a row,
+# unless options for vmm compare say otherwise. Some minutes on an idle machine.
+set -eu
+cd "$(dirname "$0")/../.."
+tests/support/install-deps.sh test kernel
+make -s all
+[ $# -gt 0 ] || set -- --quick --runs 2
+kernel=$(guest-kernel-configs/build.sh full | tail -n 1)
+out=tests/bench/compare
+mkdir -p "$out"
+# The lab shares the directory, so the report comes out of it as it is.
+"build/$(uname -m)/vmm" compare --lab --icount "$@" --kernel "$kernel/vmlinux" --json "$out/example.json" \
+	--html "$out/example.html" --svg "$out/example.svg" >"$out/example.txt"
+tests/support/check-json.py vmm/compare/compare.schema.json "$out/example.json"
