@@ -38,9 +38,7 @@ def build(directory, kernel):
     initrd = os.path.join(directory, "initrd")
     subprocess.run("mkdir -p root && cp load root/init && cd root && echo init | "
                    "cpio -o -H newc --quiet --owner=0:0 >../initrd", shell=True, check=True, cwd=directory)
-    if not kernel:
-        kernel = subprocess.run([os.path.join(ROOT, "guest-kernel-configs", "build.sh"), "full"], check=True,
-                                stdout=subprocess.PIPE, text=True).stdout.split("\n")[-2]
+    kernel = wall.guest_kernel(kernel)
     return {"load": load, "initrd": initrd, "vmlinux": os.path.join(kernel, "vmlinux"),
             "bzimage": os.path.join(kernel, "bzImage")}
 
@@ -65,6 +63,18 @@ def add(figures, seen):
             if key.endswith("exits") or key == "irq_injections":
                 figures.add(group + ", counted per operation", f"{row}: {key.replace('_', ' ')}", "", "less", peer,
                             spent[key] / n)
+
+
+def boot_in_detail(figures, spec):
+    """Ours, without devices, by boot-icount.sh."""
+    out = subprocess.run([os.path.join(wall.HERE, "boot-icount.sh"), "--json", spec["vmlinux"], spec["bzimage"],
+                          spec["vmm"]], stdout=subprocess.PIPE, text=True, check=True).stdout
+    for kernel, seen in json.loads(out).items():
+        for key, name, unit in (("first_kvm_run_minstr", "exec to the first KVM_RUN", "M instructions"),
+                                ("exit_minstr", "exec to exit", "M instructions"),
+                                ("user_exits", "exits to user space", ""), ("exits", "all exits", ""),
+                                ("page_faults", "page faults that KVM handled", "")):
+            figures.add("lab: boot, ours without devices", f"{kernel}: {name}", unit, "less", wall.OURS, seen[key])
 
 
 def targets(figures):
@@ -107,6 +117,8 @@ def main():
                              stdout=subprocess.PIPE, text=True, check=True).stdout
     for seen in json.loads(out[out.index("["):]):
         add(figures, seen)
+    if "boot" in options.loads:
+        boot_in_detail(figures, spec)
     wall.save(figures, about, options.out, targets(figures))
 
 

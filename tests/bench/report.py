@@ -15,6 +15,20 @@ class Figures:
         entry = self.rows.setdefault((group, row), {"unit": unit, "better": better, "peers": {}})
         entry["peers"].setdefault(peer, []).append(value)
 
+    def keep(self, path):
+        """Takes the rows of the file at PATH that are not measured anew; where there is a file."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                earlier = json.load(file)["figures"]
+        except FileNotFoundError:
+            return
+        mine, self.rows = self.rows, {}
+        for row in earlier:
+            self.rows[row["group"], row["row"]] = {
+                "unit": row["unit"], "better": row["better"],
+                "peers": {peer: seen["values"] for peer, seen in row["peers"].items()}}
+        self.rows.update(mine)
+
     def groups(self):
         return list(dict.fromkeys(group for group, _ in self.rows))
 

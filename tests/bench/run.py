@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """Benchmarks by wall clock on /dev/kvm at hand. README.md says how each figure is taken.
 
-usage: run.py [--rounds N] [--seconds S] [--groups disk,real,net,console,machines] [--peers A,B] [--rows WORD]
-              [--out DIR]
-Called by `make bench`, which builds what is needed. Needs root for taps.
+usage: run.py [--rounds N] [--seconds S] [--groups disk,real,net,console,start,machines] [--peers A,B] [--rows WORD]
+              [--kernel DIR] [--merge] [--out DIR]
+Called by `make bench`, which builds what is needed. Needs root for taps. DIR has a vmlinux, for the group "start".
+--merge keeps the rows of an earlier run in the same --out, so that each can be measured at a quiet time of its own.
 """
 import argparse
 import contextlib
 import datetime
+import functools
 import json
 import os
 import platform
@@ -22,6 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 import machines  # noqa: E402
 import report  # noqa: E402
+import start  # noqa: E402
 from machine import HERE, Failed, Machine, make_image  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -236,7 +239,8 @@ def group_console(figures, options, directory):
         say(f"bench: console, round {round_number + 1} of {options.rounds}")
 
 
-GROUPS = {"disk": group_disk, "real": group_real, "net": group_net, "console": group_console, "machines": machines.group_machines}
+GROUPS = {"disk": group_disk, "real": group_real, "net": group_net, "console": group_console, "start": start.group_start,
+          "machines": machines.group_machines}
 
 # What is to be shown: row, ours against the best QEMU, at least or at most.
 TARGETS = [
@@ -246,6 +250,7 @@ TARGETS = [
     ("disk, CPU per operation", "4 KiB random read, depth 32: all threads", 0.7),
     ("disk, CPU per operation", "4 KiB random write, depth 1: all threads", 0.7),
     ("disk, CPU per operation", "4 KiB random write, depth 32: all threads", 0.7),
+    ("start", "exec to the first KVM_RUN", 0.05),
 ]
 
 
@@ -287,6 +292,14 @@ def facts(options):
             "seconds": options.seconds}
 
 
+def guest_kernel(directory):
+    """The directory of our guest kernel, built when it is not there yet."""
+    if directory:
+        return directory
+    return subprocess.run([os.path.join(ROOT, "guest-kernel-configs", "build.sh"), "full"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.split("\n")[-2]
+
+
 def save(figures, about, out, extra=""):
     os.makedirs(out, exist_ok=True)
     report.write_json(figures, about, os.path.join(out, "bench.json"))
@@ -308,8 +321,11 @@ def main():
     parser.add_argument("--peers", type=lambda text: text.split(","), default=None)
     parser.add_argument("--rows", default="")
     parser.add_argument("--no-host", action="store_true")
+    parser.add_argument("--kernel", default=None)
+    parser.add_argument("--merge", action="store_true")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench"))
     options = parser.parse_args()
+    options.kernel = functools.partial(guest_kernel, options.kernel)
     os.environ.setdefault("VMM", os.path.join(BUILD, "vmm"))
     figures = report.Figures()
     about = facts(options)
@@ -324,6 +340,8 @@ def main():
                     say(f"bench: {group} is incomplete: {error}")
     except KeyboardInterrupt:
         say("bench: interrupted; what there is so far follows")
+    if options.merge:
+        figures.keep(os.path.join(options.out, "bench.json"))
     save(figures, about, options.out, targets(figures))
 
 
