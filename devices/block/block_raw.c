@@ -199,7 +199,10 @@ static int start(struct block_request *req, enum step step)
 		return start_zeroes(req);
 	case STEP_FLUSH:
 		req->io.op.done = flush_done;
-		req->io.op.immediate = raw->file.in_memory;
+		/* Nowhere more lasting to go: the file system has nothing to do for it either. */
+		if (raw->file.in_memory)
+			return loop_complete(req->loop, &req->io.op, 0);
+		req->io.op.immediate = false;
 		return loop_fdatasync(req->loop, &req->io.op, raw->file.fd);
 	default:
 		return start_transfer(req);
