@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Benchmarks by wall clock on /dev/kvm at hand. README.md says how each figure is taken.
 
-usage: run.py [--rounds N] [--seconds S] [--groups disk,real,net,console,start,machines] [--peers A,B] [--rows WORD]
+usage: run.py [--rounds N] [--seconds S] [--groups disk,real,net,console,start,machines] [--peers A,B] [--rows PATTERN]
               [--kernel DIR] [--merge] [--out DIR]
 Called by `make bench`, which builds what is needed. Needs root for taps. DIR has a vmlinux, for the group "start".
 --merge keeps the rows of an earlier run in the same --out, so that each can be measured at a quiet time of its own.
@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -170,13 +171,13 @@ def measure_disks(figures, options, directory, group, rows, direct):
 
 
 def group_disk(figures, options, directory):
-    rows = [row for row in DISK_ROWS if options.rows in row[0]]
+    rows = [row for row in DISK_ROWS if re.search(options.rows, row[0])]
     measure_disks(figures, options, directory, "disk", rows, False)
 
 
 def group_real(figures, options, _):
     """The same on the disk that this machine has, past its page cache and through it."""
-    rows = [row for row in DISK_ROWS if options.rows in row[0] and row[1] < 2 and row[3] in (1, 32) and not row[4]]
+    rows = [row for row in DISK_ROWS if re.search(options.rows, row[0]) and row[1] < 2 and row[3] in (1, 32) and not row[4]]
     for direct in (True, False):
         with tempfile.TemporaryDirectory(prefix="bench-real.", dir=os.path.join(ROOT, "build")) as directory:
             measure_disks(figures, options, directory, "real disk " + ("direct" if direct else "cached"), rows, direct)
@@ -188,7 +189,7 @@ def frames_on(tap):
 
 
 def group_net(figures, options, directory):
-    rows = [row for row in NET_ROWS if options.rows in row[0]]
+    rows = [row for row in NET_ROWS if re.search(options.rows, row[0])]
     peers = options.peers or NET_PEERS
     with taps(len(peers)) as names, machines_of(peers, directory, with_taps=names) as up:
         ticks = ticks_of(up[0], options.seconds)
