@@ -294,7 +294,7 @@ help:
 	@echo 'make crash-test     kill machines 200 times at random moments, and look for what was lost'
 	@echo 'make lint           clang-format, clang-tidy, cppcheck, shellcheck, check-deps, and a build by clang'
 	@echo 'make fuzz TIME=60   run each fuzz target for TIME seconds'
-	@echo 'make coverage       line coverage of the unit tests and the fuzz corpus, by file'
+	@echo 'make coverage [COVER=devices/net]  lines that unit tests and fuzz corpora reach, by file'
 	@echo 'make bench           compare with QEMU and the host by wall clock; bench-lab: count instructions in the lab'
 	@echo 'make guest-kernel [PROFILE=name]  build a guest kernel into the cache and print where it is'
 	@echo 'make install [PREFIX=/usr/local]  install the program, manual page and shell completion'
@@ -369,6 +369,14 @@ include vmm/compare/compare.mk
 include tests/guest/guest.mk
 include tests/bench/bench.mk
 include tests/crash/crash.mk
+
+# COVER: prefixes of the files that are told of.
+COVER ?= devices/virtio
+COVERAGE_BUILD := build/$(ARCH)-coverage
+.PHONY: coverage
+coverage:
+	$(MAKE) unit fuzz-targets BUILD=$(COVERAGE_BUILD) FUZZ_BUILD=$(COVERAGE_BUILD) CC=$(CLANG) OPT='-O1 -fprofile-instr-generate -fcoverage-mapping -U_FORTIFY_SOURCE' LDFLAGS='-pie -fprofile-instr-generate'
+	@BUILD=$(COVERAGE_BUILD) tests/support/coverage.sh $(COVER)
 
 PREFIX ?= /usr/local
 .PHONY: install
