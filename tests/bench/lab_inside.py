@@ -13,7 +13,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 KVM = "/sys/kernel/debug/kvm"
 # What a machine may take from one line that it says to the next: seconds of the host's processor, of which it needs
 # one and a half, and of the host's time, which races while the machine outside is waited for.
-LINE_SECONDS, LINE_SECONDS_IDLE = 2.5, 240
+LINE_SECONDS, LINE_SECONDS_IDLE = 2, 240
 # The emulator now and then gives a guest an interrupt that it has switched off, after which it spins for ever.
 TRIES = 4
 KVM_COUNTS = ("exits", "io_exits", "mmio_exits", "halt_exits", "irq_injections")
