@@ -7,6 +7,11 @@ set -u
 
 cd "$(dirname "$0")/../.." || exit 1
 . tests/boot/lib.sh
+if [ "${1:-}" != --inside ]; then
+	STOCK_6_1=$(tests/support/stock-kernel.sh 6.1)/boot/vmlinux || exit 1
+	STOCK_6_12=$(tests/support/stock-kernel.sh 6.12)/boot/vmlinux || exit 1
+	export STOCK_6_1 STOCK_6_12
+fi
 boot_enter "$@"
 
 export XDG_CACHE_HOME=$work/cache
@@ -30,7 +35,7 @@ chmod -R go+rX "$root"
 # Ours, when it was built: it boots quickest. Else a stock one.
 # shellcheck disable=SC2012 # names are ours
 kernel=$(ls -dt "$BOOT_KERNELS"/full-*/vmlinux 2>/dev/null | head -n 1)
-kernel=${kernel:-$BOOT_VMLINUX}
+kernel=${kernel:-$STOCK_6_12}
 
 # run OPTION... -- COMMAND
 run()
@@ -137,11 +142,11 @@ signals()
 	grep -x heard "$work/signals"
 }
 
-# modules_of SERIES: a stock kernel whose drivers are modules, as an ordinary user.
+# modules_of KERNEL SERIES: a stock kernel whose drivers are modules.
 modules_of()
 {
-	kernel=$(tests/support/stock-kernel.sh "$1")/boot/vmlinux
-	expect 3 run -- sh -c 'uname -r; exit 3' | grep "^$1"
+	kernel=$1
+	expect 3 run -- sh -c 'uname -r; exit 3' | grep "^$2"
 }
 
 # However the monitor dies, nothing but the image stays.
@@ -172,8 +177,8 @@ beside "volumes are directories and images" volumes
 beside "pages are fetched both ways" network
 beside "memory is what was given" memory
 beside "signals reach the command" signals
-beside "stock kernel 6.1 loads its modules" modules_of 6.1
-beside "stock kernel 6.12 loads its modules" modules_of 6.12
+beside "stock kernel 6.1 loads its modules" modules_of "$STOCK_6_1" 6.1
+beside "stock kernel 6.12 loads its modules" modules_of "$STOCK_6_12" 6.12
 wait
 check "a killed monitor leaves nothing behind" killed
 boot_finish

@@ -15,6 +15,7 @@
 
 #include "vmm/cli/doctor.h"
 #include "vmm/config_finish.h"
+#include "vmm/image/image.h"
 #include "vmm/probe.h"
 
 static void add_open_failure(struct doctor_report *report, int err)
@@ -158,6 +159,17 @@ static void check_passt(struct doctor_report *report)
 	doctor_cure(report, "sudo apt-get install passt");
 }
 
+static void check_images(struct doctor_report *report)
+{
+	if (image_can_make()) {
+		doctor_add(report, "erofs", DOCTOR_OK, "mkfs.erofs is there for --rootfs");
+		return;
+	}
+	doctor_add(report, "erofs", DOCTOR_WARN,
+		   "mkfs.erofs is not there, --rootfs needs it for machines");
+	doctor_cure(report, "sudo apt-get install erofs-utils");
+}
+
 static bool has_net_admin(void)
 {
 	cap_flag_value_t value = CAP_CLEAR;
@@ -246,6 +258,7 @@ void doctor_check_host(struct doctor_report *report)
 	check_kvm(report);
 	check_io_uring(report);
 	check_passt(report);
+	check_images(report);
 	check_net(report);
 	check_limits(report);
 }

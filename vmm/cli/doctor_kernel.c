@@ -79,6 +79,11 @@ static const struct kernel_need {
 	  "entropy from the host",
 	  { "HW_RANDOM", "HW_RANDOM_VIRTIO" } },
 	{ "kernel.mmio", WISHED, false, "--transport mmio", { "VIRTIO_MMIO" } },
+	{ "kernel.rootfs",
+	  WISHED,
+	  false,
+	  "--rootfs: images, and what is written over them",
+	  { "MISC_FILESYSTEMS", "EROFS_FS", "EROFS_FS_ZIP", "OVERLAY_FS" } },
 	{ "kernel.ip", WISHED, true, "--net ...,ip=", { "IP_PNP", "IP_PNP_DHCP" } },
 };
 

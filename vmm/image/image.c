@@ -180,6 +180,11 @@ int image_from_dir(const char *dir, int *fd_out)
 	return 0;
 }
 
+bool image_can_make(void)
+{
+	return program_exists("mkfs.erofs");
+}
+
 enum image_type image_detect(int fd)
 {
 	uint32_t erofs_magic;

@@ -6,6 +6,7 @@
 #ifndef VMM_IMAGE_IMAGE_H
 #define VMM_IMAGE_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/err.h"
@@ -24,6 +25,9 @@ enum image_type { IMAGE_UNKNOWN, IMAGE_EROFS, IMAGE_EXT4 };
  * do this at once: one makes the image, the others wait for it. 0 or -errno, logged with the cure.
  */
 int image_from_dir(const char *dir, int *fd_out) MUST_CHECK;
+
+/* Whether the program that makes images is installed. */
+bool image_can_make(void);
 
 /* What file system the image or block device FD holds. */
 enum image_type image_detect(int fd);

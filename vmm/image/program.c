@@ -87,13 +87,27 @@ static int run(const char *path, char *const argv[], int out_fd)
 	return -EIO;
 }
 
+static char *find(const char *name)
+{
+	char *path = find_in(getenv("PATH"), name);
+
+	return path ? path : find_in(system_path, name);
+}
+
+bool program_exists(const char *name)
+{
+	char *path = find(name);
+	bool exists = path != NULL;
+
+	free(path);
+	return exists;
+}
+
 int program_run(char *const argv[], const char *cure)
 {
-	auto_free char *path = find_in(getenv("PATH"), argv[0]);
+	auto_free char *path = find(argv[0]);
 	auto_close int out_fd = -1;
 
-	if (!path)
-		path = find_in(system_path, argv[0]);
 	if (!path) {
 		log_err("%s is not installed: %s", argv[0], cure);
 		return -ENOENT;

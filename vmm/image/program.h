@@ -5,6 +5,8 @@
 #ifndef VMM_IMAGE_PROGRAM_H
 #define VMM_IMAGE_PROGRAM_H
 
+#include <stdbool.h>
+
 #include "vmm/err.h"
 
 /*
@@ -13,5 +15,8 @@
  * installed, -EIO when it fails, with the last line that it said, -errno.
  */
 int program_run(char *const argv[], const char *cure) MUST_CHECK;
+
+/* Whether program_run would find NAME. */
+bool program_exists(const char *name);
 
 #endif
