@@ -117,7 +117,7 @@ static int run_child(struct container *container, pid_t parent, int ids_fd, int 
 		close(container->entry.fd); /* and with it the lock's last holder is the parent */
 	if (own_ids_fd >= 0)
 		close(own_ids_fd);
-	if (ids_fd >= 0 && wait_for_ids(ids_fd) < 0)
+	if (container->ids.needed && wait_for_ids(ids_fd) < 0)
 		return PROCESS_STATUS_FAILED;
 	/* The parent's death is the container's. It may have come before this was said. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -144,6 +144,12 @@ static pid_t make_child(struct container *container)
 	}
 	fflush(NULL);
 	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid < 0 && container->ids.all) {
+		log_debug("no user namespace: %s", strerror(errno));
+		container->ids = (struct process_ids){ .needed = false };
+		args.flags &= ~(unsigned)CLONE_NEWUSER;
+		pid = syscall(SYS_clone3, &args, sizeof(args));
+	}
 	if (pid < 0 && errno == EPERM && container->ids.needed)
 		return log_errno(EPERM,
 				 "make a user namespace: see that kernel.unprivileged_userns_"
@@ -239,6 +245,9 @@ static int container_open(struct container *container, const struct timeline *ti
 
 	container->process.owner = container;
 	process_ids_find(&container->ids);
+	/* Not with a bridge, where liblxc makes an interface of the host's. */
+	if (!container->ids.needed && container_net_kind(config) != CONFIG_NET_BRIDGE)
+		process_ids_take_all(&container->ids);
 	if (ret == 0)
 		ret = process_root_open(&container->root, config, "/run");
 	if (ret == 0)

@@ -122,7 +122,7 @@ static void set_address(struct ifreq *request, const char *text)
 
 static bool bridge_exists(void)
 {
-	return access("/sys/class/net/" CONTAINER_BRIDGE_NAME, F_OK) == 0;
+	return if_nametoindex(CONTAINER_BRIDGE_NAME) != 0;
 }
 
 static int add_bridge(void)

@@ -155,12 +155,11 @@ static int set_masks(const struct lxc *lxc)
 	return ret;
 }
 
-/* /sys belongs to a network namespace: with the host's, the host's is shown. */
+/* /sys belongs to a network namespace: with the host's, the host's is there already. */
 static int set_sys(const struct lxc *lxc, enum config_net_kind net)
 {
 	if (net == CONFIG_NET_HOST)
-		return set(lxc, "lxc.mount.entry",
-			   "/sys sys none bind,ro,nosuid,nodev,noexec,create=dir 0 0");
+		return 0;
 	return set(lxc, "lxc.mount.entry", "sysfs sys sysfs ro,nosuid,nodev,noexec,create=dir 0 0");
 }
 
@@ -337,6 +336,10 @@ static int prepare(struct container *container)
 		process_root_make_dir(&container->root, dirs[i]);
 	if (mkdir("/run/mnt", 0755) < 0)
 		return log_errno(errno, "make /run/mnt");
+	if (container_net_kind(container->config) == CONFIG_NET_HOST)
+		ret = process_root_bind_read_only(&container->root, "/sys");
+	if (ret < 0)
+		return ret;
 	put_files(container);
 	return 0;
 }

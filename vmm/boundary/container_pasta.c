@@ -79,7 +79,7 @@ static void make_words(struct words *words, const struct container *container, p
 	add(words, "--quiet");
 	add(words, "--foreground");
 	add(words, "--netns-only");
-	if (!container->ids.needed) {
+	if (!container->ids.needed || container->ids.all) {
 		add(words, "--runas"); /* the namespace is root's */
 		add(words, "0");
 	}

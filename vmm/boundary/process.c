@@ -172,7 +172,9 @@ static void make_printable(char *text)
 
 static void on_failed(struct process *process, struct process_message *message)
 {
-	if (process->failed)
+	/* After the command's end only the taking down can fail, and that is the kernel's as well.
+	 */
+	if (process->failed || process->command_ended)
 		return;
 	make_printable(message->text);
 	process->failed = true;

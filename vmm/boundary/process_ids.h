@@ -1,7 +1,8 @@
 /*
- * User namespaces for an ordinary user: the ids that /etc/subuid and /etc/subgid grant are mapped
- * by newuidmap and newgidmap; without them only the user's own id, as root. Main thread of the
- * parent.
+ * User namespaces. For an ordinary user the ids that /etc/subuid and /etc/subgid grant are mapped
+ * by newuidmap and newgidmap; without them only the user's own id, as root. Root's have all ids as
+ * they are, so that files need no other owner: what it takes away is root's power over the rest of
+ * the host, which the kernel asks for in its own namespace. Main thread of the parent.
  */
 #ifndef VMM_BOUNDARY_PROCESS_IDS_H
 #define VMM_BOUNDARY_PROCESS_IDS_H
@@ -19,7 +20,8 @@ struct process_id_range {
 };
 
 struct process_ids {
-	bool needed; /* not root: a user namespace is what makes the rest possible */
+	bool needed; /* one is wanted; for an ordinary user it makes the rest possible */
+	bool all;    /* root's: all ids as they are */
 	struct process_id_range uids, gids;
 };
 
@@ -32,6 +34,8 @@ bool process_ids_parse(const char *text, size_t len, const char *name, uint32_t 
 
 /* What the calling user needs and has. */
 void process_ids_find(struct process_ids *ids);
+/* Root's own wish. */
+void process_ids_take_all(struct process_ids *ids);
 
 /* Maps them into the new user namespace of process PID. 0 or -errno, logged with the cure. */
 int process_ids_map(const struct process_ids *ids, pid_t pid) MUST_CHECK;

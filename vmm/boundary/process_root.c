@@ -282,25 +282,35 @@ int process_root_mount(struct process_root *root, bool in_user_ns)
 	return ret;
 }
 
+static int bind_same(const struct process_root *root, const char *path, uint64_t attr)
+{
+	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int from_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int to_fd = -1;
+	int ret;
+
+	if (root_fd < 0 || from_fd < 0)
+		return log_errno(errno, "bind %s", path);
+	to_fd = make_path(root_fd, path);
+	ret = to_fd < 0 ? to_fd : bind(from_fd, to_fd, AT_RECURSIVE, attr);
+	return ret < 0 ? log_errno(ret, "bind %s", path) : 0;
+}
+
+int process_root_bind_read_only(const struct process_root *root, const char *path)
+{
+	return bind_same(root, path,
+			 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				 MOUNT_ATTR_NOEXEC);
+}
+
 int process_root_bind_host(const struct process_root *root)
 {
 	static const char *const dirs[] = { "/proc", "/sys", "/dev" };
-	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int ret = 0;
 
-	if (root_fd < 0)
-		return log_errno(errno, "open %s", root->path);
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		auto_close int from_fd = open(dirs[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		auto_close int to_fd = make_path(root_fd, dirs[i]);
-		int ret;
-
-		if (from_fd < 0 || to_fd < 0)
-			return log_errno(from_fd < 0 ? errno : to_fd, "bind %s", dirs[i]);
-		ret = bind(from_fd, to_fd, AT_RECURSIVE, 0);
-		if (ret < 0)
-			return log_errno(ret, "bind %s", dirs[i]);
-	}
-	return 0;
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(dirs); i++)
+		ret = bind_same(root, dirs[i], 0);
+	return ret;
 }
 
 static int put_file(const struct process_root *root, const char *path, const char *name,

@@ -45,6 +45,10 @@ int process_root_mount(struct process_root *root, bool in_user_ns) MUST_CHECK;
 /* Binds the directories and devices of the host at the same place of the root. 0 or -errno. */
 int process_root_bind_host(const struct process_root *root) MUST_CHECK;
 
+/* Binds the host's directory PATH at the same place of the root, with all below it read-only. 0 or
+ * -errno, logged. */
+int process_root_bind_read_only(const struct process_root *root, const char *path) MUST_CHECK;
+
 /*
  * Puts a file with TEXT over PATH (without a leading slash) of the root, where that is a file or
  * nothing. NAME is that of the file meanwhile. Failing is no error: logged at debug level.
