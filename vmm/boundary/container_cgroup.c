@@ -152,7 +152,8 @@ static void plan_v1(struct container *container)
 		bool needed = (i == 0 && config->memory_given) || (i == 1 && config->cpus_given) ||
 			      (i == 2 && container->cgroup.wanted);
 
-		if (needed && has_type(hierarchies[i].path, CGROUP_SUPER_MAGIC))
+		if (needed && has_type(hierarchies[i].path, CGROUP_SUPER_MAGIC) &&
+		    access(hierarchies[i].path, W_OK) == 0)
 			add_dir(container, hierarchies[i].controllers, hierarchies[i].path);
 	}
 	if (has_type(MOUNT_POINT "/unified", CGROUP2_SUPER_MAGIC) &&

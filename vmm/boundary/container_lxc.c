@@ -10,6 +10,7 @@
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -321,6 +322,19 @@ static void put_files(const struct container *container)
 		process_root_put_resolv_conf(&container->root);
 }
 
+/* Where no ids were granted there are no groups to be given up; liblxc tries as long as it may. */
+static void drop_setgid(void)
+{
+	static const cap_value_t setgid_only[] = { CAP_SETGID };
+	cap_t caps = cap_get_proc();
+
+	if (!caps || cap_set_flag(caps, CAP_EFFECTIVE, 1, setgid_only, CAP_CLEAR) < 0 ||
+	    cap_set_flag(caps, CAP_PERMITTED, 1, setgid_only, CAP_CLEAR) < 0 ||
+	    cap_set_proc(caps) < 0)
+		log_debug("keeping CAP_SETGID: %s", strerror(errno));
+	cap_free(caps);
+}
+
 /* 0 or -errno, logged. */
 static int prepare(struct container *container)
 {
@@ -341,6 +355,8 @@ static int prepare(struct container *container)
 	if (ret < 0)
 		return ret;
 	put_files(container);
+	if (container->ids.needed && !container->ids.gids.count)
+		drop_setgid();
 	return 0;
 }
 

@@ -27,7 +27,7 @@
 struct words {
 	const char *argv[WORDS_MAX + 1];
 	size_t count;
-	char netns[64], userns[64], ready[PATH_MAX];
+	char netns[64], userns[64], netns_fd[64], ready[PATH_MAX];
 	char ports[CONFIG_PUBLISH_MAX][80];
 };
 
@@ -86,8 +86,9 @@ static void make_words(struct words *words, const struct container *container, p
 	add(words, "--pid");
 	add(words, words->ready);
 	add_ports(words, container->config);
+	add(words, "--no-netns-quit"); /* which would wait for a file to vanish */
 	add(words, "--netns");
-	add(words, words->netns);
+	add(words, words->netns_fd);
 }
 
 /* ---- in the children ---- */
@@ -117,14 +118,24 @@ static int enter_user_namespace(const struct words *words)
 	return fd < 0 || setns(fd, CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
-static int run_keeper(const struct words *words, bool in_user_ns, pid_t parent)
+/* pasta has given up the right to look at the container's processes when it opens the namespace; a
+ * descriptor of its own needs none. */
+static int open_network_namespace(struct words *words)
+{
+	int fd = open(words->netns, O_RDONLY);
+
+	snprintf(words->netns_fd, sizeof(words->netns_fd), "/proc/self/fd/%d", fd);
+	return fd < 0 ? -errno : 0;
+}
+
+static int run_keeper(struct words *words, bool in_user_ns, pid_t parent)
 {
 	struct clone_args args = { .flags = CLONE_NEWPID, .exit_signal = SIGCHLD };
 	sigset_t none;
 	int status = 0;
 	long pid;
 
-	if (in_user_ns && enter_user_namespace(words) < 0)
+	if ((in_user_ns && enter_user_namespace(words) < 0) || open_network_namespace(words) < 0)
 		return PROCESS_STATUS_FAILED;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
