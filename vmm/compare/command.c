@@ -80,7 +80,9 @@ static const char *expansion(const struct compare *compare, const struct compare
 		return task->place == COMPARE_PLACE_ROOT ? "/var" : "/volume";
 	case 'F':
 		if (task->place == COMPARE_PLACE_RAW)
-			return machine ? "/dev/vdb" : "/volume/raw.img";
+			return !machine		   ? "/volume/raw.img"
+			       : compare->own_load ? "/dev/vdc"
+						   : "/dev/vdb";
 		return task->place == COMPARE_PLACE_ROOT ? "/var/fio.data" : "/volume/fio.data";
 	default:
 		return "%";
@@ -164,6 +166,9 @@ static int make_boundary(const struct compare *compare, const struct compare_col
 		ret = add_path(command, "--rootfs", "%s", compare->root);
 	if (!ret && compare->kernel && strcmp(column->name, "machine") == 0)
 		ret = add_path(command, "--kernel", "%s", compare->kernel);
+	/* What is told of the steps is not to be slowed by what the guest's kernel says. */
+	if (!ret && task->method == COMPARE_STAGES && strcmp(column->name, "machine") == 0)
+		ret = add_words(compare, column, task, "--cmdline quiet", command);
 	if (!ret)
 		ret = add_net(compare, column, task, command, reason);
 	if (!ret)

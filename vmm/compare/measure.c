@@ -206,35 +206,37 @@ static int look_from_host(struct measure *m)
 	return ret;
 }
 
-/* By the boot's id; where that is hidden by the kernel's release. */
-static void compare_kernels(struct output *output, const char *boot)
+static double uptime(void)
 {
-	const char *there = text_of(output, "boot");
-	struct utsname names;
+	struct timespec up;
 
-	if (strlen(there) > 30 && boot[0])
-		output_add(output, "own_kernel", NAN,
-			   strcmp(there, boot) == 0 ? "no, the host's" : "yes");
-	else if (uname(&names) == 0)
-		output_add(output, "own_kernel", NAN,
-			   strcmp(text_of(output, "kernel"), names.release) == 0
-				   ? "no, the host's; its boot id is hidden"
-				   : "yes; its boot id is hidden");
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return (double)up.tv_sec + (double)up.tv_nsec / 1e9;
+}
+
+/* The kernel inside is another one when its release is, or when it was not up as long as ours. */
+static void compare_kernels(struct output *output, double before, double after)
+{
+	int at = output_find(output, "uptime");
+	struct utsname names;
+	bool same;
+
+	if (at < 0 || uname(&names) < 0)
+		return;
+	same = strcmp(text_of(output, "kernel"), names.release) == 0 &&
+	       output->items[at].value > before - 1 && output->items[at].value < after + 1;
+	output_add(output, "own_kernel", NAN, same ? "no, the host's" : "yes");
 }
 
 static int measure_probe(struct measure *m)
 {
-	char own[64] = "", *last = m->command.words[m->command.count - 1];
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char *last = m->command.words[m->command.count - 1];
+	double before = uptime();
 	int ret = measure_program(m);
 
-	if (file && fgets(own, sizeof(own), file))
-		own[strcspn(own, "\n")] = '\0';
-	if (file)
-		fclose(file);
 	if (ret)
 		return ret;
-	compare_kernels(m->output, own);
+	compare_kernels(m->output, before, uptime());
 	ret = look_from_host(m);
 	m->command.words[m->command.count - 1] = last;
 	return ret;

@@ -92,6 +92,9 @@ void output_parse_steps(struct output *output, const char *text)
 	while (at && (at = strchr(at, '\n'))) {
 		size_t used = strlen(steps), len = strcspn(++at, "\n");
 
+		/* It is told as far as it has come, and later again: the last time counts. */
+		if (strncmp(at, head, sizeof(head) - 1) == 0)
+			steps[0] = '\0';
 		if (strncmp(at, "vmm: ", 5) != 0 ||
 		    !parse_step(at + 5, len - 5, name, &took, &when))
 			continue;

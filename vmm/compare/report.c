@@ -125,6 +125,7 @@ const char *report_verdict(const struct compare *compare, unsigned row, double *
 }
 
 #define NAME_WIDTH 24
+#define UNIT_WIDTH 18
 #define CELL_WIDTH 24
 
 /* "12.3 ±0.4 (5) x1.20": the median, the spread, how many, and how many times the host's. */
@@ -218,7 +219,7 @@ void report_table(const struct compare *compare, FILE *file)
 				compare->columns[i].reason);
 	fputc('\n', file);
 	print_padded(file, "row", NAME_WIDTH);
-	print_padded(file, "unit", 16);
+	print_padded(file, "unit", UNIT_WIDTH);
 	for (unsigned i = 0; i < compare->column_count; i++)
 		print_padded(file, compare->columns[i].name, CELL_WIDTH);
 	fputc('\n', file);
@@ -226,7 +227,7 @@ void report_table(const struct compare *compare, FILE *file)
 		if (!compare->selected[row])
 			continue;
 		print_padded(file, compare_rows[row].name, NAME_WIDTH);
-		print_padded(file, report_unit(compare, row, unit, sizeof(unit)), 16);
+		print_padded(file, report_unit(compare, row, unit, sizeof(unit)), UNIT_WIDTH);
 		for (unsigned i = 0; i < compare->column_count; i++) {
 			table_cell(compare, row, i, text, sizeof(text));
 			print_padded(file, text, CELL_WIDTH);

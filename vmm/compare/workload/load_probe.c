@@ -5,12 +5,13 @@
  */
 #include "vmm/compare/workload/load.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 struct probe_call {
@@ -89,10 +90,14 @@ struct entry {
 	char name[];
 };
 
-static int counts(const struct entry *entry, int devices)
+/* What is mounted over an entry may be of another type than the entry says. */
+static int counts(int fd, const struct entry *entry, int devices)
 {
+	struct stat info;
+
 	if (devices)
-		return entry->type == DT_CHR || entry->type == DT_BLK;
+		return fstatat(fd, entry->name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode));
 	return entry->name[0] >= '1' && entry->name[0] <= '9';
 }
 
@@ -113,7 +118,7 @@ static void print_entries(const char *key, const char *directory, int devices)
 		for (long at = 0; at < len;) {
 			const struct entry *entry = (const struct entry *)(data + at);
 
-			count += (unsigned)counts(entry, devices);
+			count += (unsigned)counts(fd, entry, devices);
 			at += entry->len;
 		}
 	}
@@ -122,14 +127,13 @@ static void print_entries(const char *key, const char *directory, int devices)
 	load_print_text(key, text);
 }
 
-static void print_boot(void)
+/* Whose kernel it is shows in how long it has been up: a boot's id may be made up. */
+static void print_uptime(void)
 {
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char id[64] = "";
+	struct timespec up;
 
-	if (fd >= 0 && read(fd, id, sizeof(id) - 1) > 0)
-		id[strcspn(id, "\n")] = '\0';
-	load_print_text("boot", *id ? id : "unknown");
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	load_print("uptime", (double)up.tv_sec + (double)up.tv_nsec / 1e9);
 }
 
 int load_probe(void)
@@ -139,7 +143,7 @@ int load_probe(void)
 	if (uname(&names) < 0)
 		load_fail("uname");
 	load_print_text("kernel", names.release);
-	print_boot();
+	print_uptime();
 	print_entries("processes", "/proc", 0);
 	print_entries("devices", "/dev", 1);
 	print_calls();
