@@ -344,9 +344,10 @@ check-cppcheck: $(BUILD)/gen/stamp
 		--inline-suppr --suppress=missingInclude --suppress=missingIncludeSystem -j2 \
 		--suppress=nullPointerRedundantCheck --suppress=invalidPrintfArgType_uint \
 		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"init"' $(MAIN_SRC) $(SRC)
+check-tidy: export TIDY_FLAGS = $(CSTD) $(CPPFLAGS)
 check-tidy: $(BUILD)/gen/stamp
 	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
-		xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$@" -- $(CSTD) $(CPPFLAGS) 2>/dev/null' sh
+		xargs -P2 -n1 sh -c 'eval "clang-tidy --quiet $$1 -- $$TIDY_FLAGS" 2>/dev/null' sh
 
 # Generated headers exist before anything is analysed or compiled.
 $(BUILD)/gen/stamp:

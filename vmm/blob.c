@@ -15,7 +15,7 @@
 
 int blob_unpack(const uint8_t *packed, size_t packed_len, uint8_t **out, size_t *len)
 {
-	z_stream stream = { .next_in = (uint8_t *)(uintptr_t)packed, .avail_in = (uInt)packed_len };
+	z_stream stream = { .next_in = (uint8_t *)packed, .avail_in = (uInt)packed_len };
 	uint32_t size;
 	int ret = Z_DATA_ERROR;
 

@@ -9,14 +9,15 @@
 
 #include "vmm/err.h"
 
-/* Makes NAME_blob[] up to NAME_blob_end[] from FILE, a string; at file scope. */
+/* Makes NAME_blob[] of NAME_blob_len bytes from FILE, a string; at file scope. */
 #define BLOB_EMBED(name, file)                                                                     \
-	__asm__(".pushsection .rodata." #name "_blob, \"a\"\n" #name "_blob:\n.incbin \"" file     \
-		"\"\n" #name "_blob_end:\n.byte 0\n.popsection\n");                                \
-	extern const uint8_t name##_blob[], name##_blob_end[]
+	__asm__(".pushsection .rodata." #name "_blob, \"a\"\n.balign 8\n" #name                    \
+		"_blob_len:\n.quad 2f - 1f\n" #name "_blob:\n1:.incbin \"" file                    \
+		"\"\n2:.byte 0\n.popsection\n");                                                   \
+	extern const uint64_t name##_blob_len;                                                     \
+	extern const uint8_t name##_blob[]
 
-#define BLOB_UNPACK(name, out, len)                                                                \
-	blob_unpack(name##_blob, (size_t)(name##_blob_end - name##_blob), out, len)
+#define BLOB_UNPACK(name, out, len) blob_unpack(name##_blob, name##_blob_len, out, len)
 
 /* The file's content, *LEN bytes on the heap. Any thread. 0 or -errno, logged. */
 int blob_unpack(const uint8_t *packed, size_t packed_len, uint8_t **out, size_t *len) MUST_CHECK;

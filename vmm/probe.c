@@ -288,7 +288,7 @@ void probe_warning_start(struct probe_warning *warning, const char *kernel_path)
 {
 	warning->started = !arch_probe_cpu_virtualizes() &&
 			   pthread_create(&warning->thread, NULL, warn_thread,
-					  (void *)(uintptr_t)kernel_path) == 0;
+					  (void *)kernel_path) == 0;
 }
 
 void probe_warning_join(struct probe_warning *warning)
