@@ -99,7 +99,7 @@ static ssize_t write_little(struct char_fd *file, const struct iovec *iov)
 
 static ssize_t write_parts(struct char_fd *file, const struct iovec *iov, unsigned iov_count)
 {
-	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_count };
+	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = iov_count };
 
 	if (file->cautious)
 		return write_little(file, iov);

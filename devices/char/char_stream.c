@@ -38,7 +38,7 @@ static size_t port_writev(struct char_port *port, const struct iovec *iov, unsig
 
 static size_t port_write(struct char_port *port, const uint8_t *data, size_t len)
 {
-	struct iovec iov = { (uint8_t *)(uintptr_t)data, len };
+	struct iovec iov = { (uint8_t *)data, len };
 
 	return port_writev(port, &iov, 1);
 }

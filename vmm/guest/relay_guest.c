@@ -134,11 +134,11 @@ static void say(struct relay_guest *relay, uint8_t type, const void *payload, si
 		if (done > 0) {
 			at += done;
 			left -= (size_t)done;
-		} else if (errno != EINTR && errno != EAGAIN) {
-			return; /* nobody listens */
-		} else if (errno == EAGAIN && poll(&control, 1, 1000) <= 0) {
-			return;
+			continue;
 		}
+		/* Nobody listens, or not within a second. */
+		if (errno != EINTR && (errno != EAGAIN || poll(&control, 1, 1000) <= 0))
+			return;
 	}
 }
 
