@@ -86,9 +86,10 @@ int container_bridge_make(struct container *container) MUST_CHECK;
  * entry has an address. Nothing when it names no address. */
 void container_bridge_remove(const struct state_dir *state, const char *text);
 /* The address of the host's end, as seen by containers. */
-#define CONTAINER_BRIDGE_GATEWAY "10.77.0.1"
-#define CONTAINER_BRIDGE_PREFIX	 16
-#define CONTAINER_BRIDGE_NAME	 "vmm0"
+#define CONTAINER_BRIDGE_GATEWAY   "10.77.0.1"
+#define CONTAINER_BRIDGE_BROADCAST "10.77.255.255"
+#define CONTAINER_BRIDGE_PREFIX	   16
+#define CONTAINER_BRIDGE_NAME	   "vmm0"
 
 /* container_pasta.c: user-mode network for the namespaces of process PID. 0 or -errno, logged. */
 int container_pasta_start(struct container *container, pid_t pid) MUST_CHECK;

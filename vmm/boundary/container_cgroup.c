@@ -74,10 +74,11 @@ static void add_dir(struct container *container, const char *controllers, const 
 {
 	struct container_cgroup *cgroup = &container->cgroup;
 	unsigned index = cgroup->dir_count;
-	char *path = cgroup->dirs[index].path;
+	char *path;
 
-	if (index == CONTAINER_CGROUPS_MAX)
+	if (index >= CONTAINER_CGROUPS_MAX)
 		return;
+	path = cgroup->dirs[index].path;
 	if ((size_t)snprintf(path, sizeof(cgroup->dirs[0].path), "%s/vmm-%d", parent,
 			     (int)getpid()) >= sizeof(cgroup->dirs[0].path) ||
 	    !state_note(&container->entry, "cgroup", path))

@@ -160,6 +160,7 @@ static void emit_arguments(struct builder *builder)
 /* 0, which is no architecture, when it has no name here: then every call fails. */
 static unsigned this_architecture(void)
 {
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's vector holds numbers */
 	const char *platform = (const char *)getauxval(AT_PLATFORM);
 
 	for (size_t i = 0; platform && i < sizeof(architectures) / sizeof(architectures[0]); i++) {

@@ -191,8 +191,8 @@ static int set_network(const struct container *container, const struct lxc *lxc)
 	case CONFIG_NET_HOST:
 		return set(lxc, "lxc.net.0.type", "none");
 	case CONFIG_NET_BRIDGE:
-		snprintf(address, sizeof(address), "%s/%d", container->bridge.address,
-			 CONTAINER_BRIDGE_PREFIX);
+		snprintf(address, sizeof(address), "%s/%d " CONTAINER_BRIDGE_BROADCAST,
+			 container->bridge.address, CONTAINER_BRIDGE_PREFIX);
 		ret = set(lxc, "lxc.net.0.type", "veth");
 		if (ret == 0)
 			ret = set(lxc, "lxc.net.0.link", CONTAINER_BRIDGE_NAME);
@@ -363,15 +363,20 @@ static int prepare(struct container *container)
 static int start(struct container *container, struct lxc *lxc)
 {
 	struct init_words words;
-	auto_free char **argv = make_arguments(container, &words);
+	char **argv = make_arguments(container, &words);
 	auto_close int init_fd = make_init();
+	bool started;
 
-	if (!argv || init_fd < 0)
+	if (!argv || init_fd < 0) {
+		free((void *)argv);
 		return fail(lxc, "no memory for the container's first process");
+	}
 	snprintf(words.path, sizeof(words.path), "/proc/self/fd/%d", init_fd);
 	fcntl(lxc->control_fd, F_SETFD, 0);
 	lxc->api->want_daemonize(lxc->api, false);
-	if (lxc->api->start(lxc->api, false, argv))
+	started = lxc->api->start(lxc->api, false, argv);
+	free((void *)argv);
+	if (started)
 		return 0;
 	report(lxc);
 	return -EIO;

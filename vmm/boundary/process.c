@@ -254,9 +254,8 @@ static void on_signals(struct process *process)
 	while (read(process->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD) {
 			reap(process);
-		} else if (info.ssi_signo == SIGWINCH && process->terminal.wanted) {
-			process_terminal_resize(&process->terminal);
-		} else if (info.ssi_signo == SIGCONT && process->terminal.raw) {
+		} else if ((info.ssi_signo == SIGWINCH && process->terminal.wanted) ||
+			   (info.ssi_signo == SIGCONT && process->terminal.raw)) {
 			process_terminal_resize(&process->terminal);
 		} else if (info.ssi_code <= 0 || process->terminal.master_fd >= 0 ||
 			   !process->reaps_all) {

@@ -75,8 +75,8 @@ static void find_range(const char *path, const char *name, uint32_t id,
 		       struct process_id_range *range)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	auto_free char *text = malloc(65536);
-	ssize_t len = fd >= 0 && text ? read(fd, text, 65536) : -1;
+	char text[65536];
+	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 
 	if (len > 0)
 		process_ids_parse(text, (size_t)len, name, id, range);

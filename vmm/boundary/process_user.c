@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_LEN_MAX (256 * 1024)
+#define FILE_LEN_MAX ((size_t)256 * 1024)
 
 struct text {
 	const char *at;
