@@ -277,9 +277,9 @@ static void page(const struct compare *compare, FILE *file)
 	      "href=\"#table\">Table</a>"
 	      "<a href=\"#rows\">Rows</a><a "
 	      "href=\"#conditions\">Conditions</a></nav></header>\n<main>"
-	      "<h2 id=\"overview\">Overview</h2><p class=\"dim\">Each row over the host's; 1 is "
-	      "the "
-	      "host. Whether more is better stands in the rows.</p>",
+	      "<h2 id=\"overview\">Overview</h2><p class=\"dim\">What each row costs, in times of "
+	      "the host's: "
+	      "further right is worse. Where more is better, half is twice the cost.</p>",
 	      file);
 	report_overview(compare, file, false);
 	table(compare, file);
