@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "vmm/image/cache.h"
@@ -83,12 +84,15 @@ static int make_image(const struct source *source, const struct cache *cache,
 		      const struct cache_entry *entry)
 {
 	auto_free char *out = NULL;
+	/* A shared or network file system without any would be an error otherwise. */
+	bool no_xattrs = flistxattr(source->fd, NULL, 0) < 0 && errno == EOPNOTSUPP;
 	char *argv[] = { (char *)"mkfs.erofs",
 			 (char *)"--quiet",
 			 (char *)"-zlz4",
 			 (char *)"-C16384",
 			 (char *)"-Eztailpacking",
 			 (char *)"-U00000000-0000-4000-8000-000000000000",
+			 (char *)(no_xattrs ? "-x-1" : "-x2"), /* 2 is its own choice */
 			 NULL,
 			 source->path,
 			 NULL };
@@ -96,7 +100,7 @@ static int make_image(const struct source *source, const struct cache *cache,
 
 	if (asprintf(&out, "%s/%s", cache->path, entry->name) < 0)
 		return log_errno(ENOMEM, "make an image of %s", source->dir);
-	argv[6] = out;
+	argv[7] = out;
 	ret = program_run(argv, "apt install erofs-utils");
 	if (ret == -EIO)
 		explain_failure(source);
