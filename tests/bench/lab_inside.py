@@ -11,9 +11,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICKS = os.sysconf("SC_CLK_TCK")
 KVM = "/sys/kernel/debug/kvm"
-# What a machine may take from one line that it says to the next: seconds of the host's processor, of which it needs
-# one and a half, and of the host's time, which races while the machine outside is waited for.
-LINE_SECONDS, LINE_SECONDS_IDLE = 2, 240
+# How long a machine may neither say a line nor have anything to do with its devices: seconds of the host's processor,
+# and of the host's time, which races while the machine outside is waited for.
+QUIET_SECONDS, QUIET_SECONDS_IDLE = 0.9, 240
 # The emulator now and then gives a guest an interrupt that it has switched off, after which it spins for ever.
 TRIES = 4
 KVM_COUNTS = ("exits", "io_exits", "mmio_exits", "halt_exits", "irq_injections")
@@ -62,12 +62,14 @@ def busy():
 
 
 def watch(process, lines, ended):
-    """Ends a machine that says nothing any more, and says what it was doing."""
+    """Ends a machine that does nothing any more, and says what it was busy with."""
     seen = None
-    while not ended.wait(0.5):
-        if len(lines) != seen:
-            seen, worked, start = len(lines), busy(), time.monotonic()
-        if busy() - worked < LINE_SECONDS and time.monotonic() - start < LINE_SECONDS_IDLE:
+    while not ended.wait(0.3):
+        counts = kvm(process.pid)
+        now = len(lines), [counts.get(key) for key in KVM_COUNTS[1:]]
+        if now != seen:
+            seen, worked, start = now, busy(), time.monotonic()
+        if busy() - worked < QUIET_SECONDS and time.monotonic() - start < QUIET_SECONDS_IDLE:
             continue
         before, then = snapshot(process.pid), time.monotonic()
         time.sleep(0.1)

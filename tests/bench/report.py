@@ -106,7 +106,7 @@ svg { color-scheme: light dark; font: 12px system-ui, sans-serif }
  .back { fill: #161616 } text { fill: #e8e8e8 } .unit, .range { fill: #9a9a9a } .whisker { stroke: #ddd } }
 """
 COLOURS = ("#3b82c4", "#7ab3e0", "#d9822b", "#e8ae6e", "#8a63b5", "#b79bd3", "#4a9d5b", "#8f8f8f")
-LEFT, WIDTH, BAR, GAP = 210, 900, 13, 16
+LEFT, WIDTH, BAR, GAP = 330, 1020, 13, 16
 
 
 def chart(figures, group):
