@@ -21,6 +21,6 @@ qemu()
 		-drive "id=d,file=$DISK,format=raw,if=none,aio=$aio,cache=$([ -n "${DIRECT:-}" ] && echo none || echo writeback)"
 		-device "virtio-blk-$bus,drive=d,iothread=io")
 	[ -z "${TAP:-}" ] || words+=(-netdev "tap,id=n,ifname=$TAP,script=no,downscript=no${VHOST:+,vhost=on}"
-		-device "virtio-net-$bus,netdev=n")
+		-device "virtio-net-$bus,netdev=n$([ "$bus" != pci ] || echo ,romfile=)") # no ROM to boot from the network
 	exec "${words[@]}" "$@"
 }
