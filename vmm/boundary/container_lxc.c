@@ -360,12 +360,23 @@ static int prepare(struct container *container)
 	return 0;
 }
 
+/* The exit status of the container's first process, as liblxc tells it: a wait status, but after a
+ * signal that of a stopped process. 1, which is neither: it never ran. */
+static int read_status(const struct lxc *lxc)
+{
+	int told = lxc->api->error_num;
+
+	if (told == 1)
+		return -EIO;
+	return (told & 0x7f) == 0x7f ? 128 + ((told >> 8) & 0x7f) : (told >> 8) & 0xff;
+}
+
 static int start(struct container *container, struct lxc *lxc)
 {
 	struct init_words words;
 	char **argv = make_arguments(container, &words);
 	auto_close int init_fd = make_init();
-	bool started;
+	int status;
 
 	if (!argv || init_fd < 0) {
 		free((void *)argv);
@@ -374,10 +385,12 @@ static int start(struct container *container, struct lxc *lxc)
 	snprintf(words.path, sizeof(words.path), "/proc/self/fd/%d", init_fd);
 	fcntl(lxc->control_fd, F_SETFD, 0);
 	lxc->api->want_daemonize(lxc->api, false);
-	started = lxc->api->start(lxc->api, false, argv);
+	/* In a user namespace there is no way back to the host's network at the end, and it fails
+	 * for that. */
+	status = lxc->api->start(lxc->api, false, argv) ? 0 : -EIO;
 	free((void *)argv);
-	if (started)
-		return 0;
+	if (status == 0 || read_status(lxc) >= 0)
+		return read_status(lxc);
 	report(lxc);
 	return -EIO;
 }
@@ -386,10 +399,11 @@ int container_lxc_run(struct container *container)
 {
 	struct lxc lxc = { .control_fd = container->process.child_control_fd };
 	char name[32];
+	int status;
 
 	snprintf(name, sizeof(name), "vmm-%d", (int)getpid());
-	if (prepare(container) < 0 || load(&lxc, name) < 0 || configure(container, &lxc) < 0 ||
-	    start(container, &lxc) < 0)
+	if (prepare(container) < 0 || load(&lxc, name) < 0 || configure(container, &lxc) < 0)
 		return PROCESS_STATUS_FAILED;
-	return 0;
+	status = start(container, &lxc);
+	return status < 0 ? PROCESS_STATUS_FAILED : status;
 }

@@ -144,8 +144,12 @@ static int receive(struct process *process, struct packet *packet)
 				 .msg_iovlen = 1,
 				 .msg_control = &control,
 				 .msg_controllen = sizeof(control) };
-	ssize_t len = recvmsg(process->control_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t len;
 
+	/* A child that ends with a word of ours unread leaves this error before its last words. */
+	do {
+		len = recvmsg(process->control_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (len < 0 && errno == ECONNRESET);
 	packet->pid = 0;
 	packet->fd = -1;
 	if (len < 0)
