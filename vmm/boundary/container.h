@@ -95,6 +95,7 @@ void container_bridge_remove(const struct state_dir *state, const char *text);
 int container_pasta_start(struct container *container, pid_t pid) MUST_CHECK;
 /* The pipe by which it says that it is ready, in the state directory. */
 void container_pasta_name_pipe(char name[64]);
+/* Ends it and waits until it is gone; the container is gone already. */
 void container_pasta_stop(struct container *container);
 
 #endif

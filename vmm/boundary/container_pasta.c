@@ -199,6 +199,7 @@ int container_pasta_start(struct container *container, pid_t pid)
 	    (fd = openat(container->state.fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
 		return log_errno(errno, "make %s", words.ready);
 	make_words(&words, container, pid);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	fflush(NULL);
 	container->pasta = fork();
 	if (container->pasta == 0)
@@ -217,8 +218,10 @@ void container_pasta_stop(struct container *container)
 
 	if (container->pasta <= 0)
 		return;
+	/* Its death is that of the rest, which then is ours to wait for: all are gone afterwards.
+	 */
 	kill(container->pasta, SIGKILL);
-	while (waitpid(container->pasta, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(-1, &status, 0) >= 0 || errno == EINTR)
 		;
 	container->pasta = 0;
 }

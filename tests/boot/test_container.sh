@@ -1,0 +1,424 @@
+#!/bin/bash
+# timeout: 1200
+# vmm run --as container and --as host: streams, statuses, signals, limits, volumes, networks, an
+# ordinary user, and that nothing is left behind. No machine is booted.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2317 # texts for other shells; cases by name
+set -u
+
+cd "$(dirname "$0")/../.." || exit 1
+. tests/boot/lib.sh
+boot_enter "$@"
+
+# How many starts are looked after one by one; twice as many are killed.
+runs=${RUNS:-6}
+root=$work/root
+mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$work/volume"
+cp "$(command -v busybox)" "$root/bin/busybox"
+for name in sh cat dd echo env head hostname httpd id ip ls mkdir mount ping ps pwd sed sha256sum \
+	sleep stat stty tail test touch true tty umount unshare wc wget yes; do
+	ln -s busybox "$root/bin/$name"
+done
+echo 'root:x:0:0::/:/bin/sh
+guest:x:1234:1235::/home:/bin/sh' >"$root/etc/passwd"
+echo 'root:x:0:
+guest:x:1235:
+audio:x:29:guest' >"$root/etc/group"
+echo "a page" >"$work/page"
+echo untouched >"$root/etc/mark"
+chmod -R go+rX "$root"
+
+# run AS OPTION... -- COMMAND: as root, or as $run_as says.
+run()
+{
+	"${run_as[@]}" "$vmm" run --as "$1" --rootfs "$root" "${@:2}"
+}
+
+# Where the network makes no difference.
+quick()
+{
+	local net=none
+
+	[ "$1" = container ] || net=host
+	run "$1" --net "$net" "${@:2}"
+}
+
+# in_background AS OPTION... -- COMMAND: its number is in $pid.
+in_background()
+{
+	# A shell has what it starts in the background ignore SIGINT.
+	env --default-signal=INT,QUIT "${run_as[@]}" "$vmm" run --as "$1" --rootfs "$root" "${@:2}" &
+	pid=$!
+}
+
+# says TEXT COMMAND...: its output is just that.
+says()
+{
+	local wanted=$1 said
+
+	shift
+	said=$("$@")
+	[ "$said" = "$wanted" ] || {
+		echo "said \"$said\" instead of \"$wanted\": $*"
+		return 1
+	}
+}
+
+statuses()
+{
+	expect 7 quick "$1" -- sh -c 'exit 7'
+	expect 127 quick "$1" -- nonsense
+	expect 126 quick "$1" -- /etc/passwd
+	expect 143 quick "$1" -- sh -c 'kill -TERM $$; sleep 9'
+	expect 124 quick "$1" --timeout 1 -- sleep 100
+	expect 125 quick "$1" --workdir /nowhere -- true
+}
+
+streams()
+{
+	local sum
+
+	dd if=/dev/urandom of="$work/random" bs=1M count=64 status=none
+	sum=$(sha256sum <"$work/random")
+	quick "$1" -- sh -c 'echo apart >&2; cat' <"$work/random" >"$work/copy" 2>"$work/errors"
+	[ "$(sha256sum <"$work/copy")" = "$sum" ]
+	[ "$(cat "$work/errors")" = apart ]
+}
+
+# The root is seen, written, and not changed.
+writes_are_thrown_away()
+{
+	quick "$1" -- sh -c 'echo new >/etc/mark; rm /bin/wc; mkdir /x; cat /etc/mark' | grep -x new
+	[ "$(cat "$root/etc/mark")" = untouched ]
+	[ -e "$root/bin/wc" ]
+	[ ! -e "$root/x" ]
+}
+
+keeps()
+{
+	mkdir -p "$work/keep-$1"
+	quick "$1" --keep "$work/keep-$1" -- sh -c 'echo kept >/etc/kept'
+	[ "$(cat "$work/keep-$1/etc/kept")" = kept ]
+	[ ! -e "$root/etc/kept" ]
+	says kept quick "$1" --keep "$work/keep-$1" -- cat /etc/kept
+	[ -z "$(find "$work" -maxdepth 1 -name ".vmm-work*")" ]
+}
+
+words()
+{
+	says "uid=1234(guest) gid=1235(guest) groups=29(audio),1235(guest)" quick "$1" --user guest -- id
+	says 77:29 quick "$1" --user 77:audio -- sh -c 'echo $(id -u):$(id -g)'
+	says "/tmp b c" quick "$1" --workdir /tmp --env A=b --env C_D=c -- \
+		sh -c 'echo $PWD $A $(env | sed -n "s/^C_D=//p")'
+	says /home quick "$1" --user guest -- sh -c 'echo $HOME'
+	[ "$1" = host ] || says here quick "$1" --hostname here -- hostname
+}
+
+# signalled AS NUMBER: the command hears it, and its own status comes back.
+signalled()
+{
+	local pid net=none status=0
+
+	[ "$1" = container ] || net=host
+	in_background "$1" --net "$net" -- \
+		sh -c "trap 'echo heard; exit 33' $2; echo ready; while :; do sleep 0.1; done" \
+		>"$work/said-$2"
+	wait_for 300 grep -q ready "$work/said-$2"
+	kill "-$2" "$pid"
+	wait "$pid" || status=$?
+	grep -x heard "$work/said-$2"
+	[ "$status" = 33 ]
+}
+
+signals()
+{
+	local name
+
+	for name in INT TERM HUP USR1; do
+		signalled "$1" "$name"
+	done
+}
+
+volumes()
+{
+	quick "$1" --volume "$work/volume:/data/deep" -- sh -c 'echo written >/data/deep/file'
+	[ "$(cat "$work/volume/file")" = written ]
+	says written quick "$1" --volume "$work/volume:/data:ro" -- cat /data/file
+	expect 1 quick "$1" --volume "$work/volume:/data:ro" -- touch /data/file
+}
+
+terminal()
+{
+	mkfifo "$work/keys-$1"
+	script -qec "stty rows 33 cols 77; $vmm run --as $1 --rootfs $root \
+		--net $([ "$1" = host ] && echo host || echo none) -- sh -c \
+		'trap \"echo heard; exit 5\" INT; tty; stty size; while :; do sleep 0.1; done'" \
+		/dev/null <"$work/keys-$1" >"$work/tty-$1" &
+	exec 9>"$work/keys-$1"
+	# Ctrl-C is a byte on its way to the terminal inside.
+	wait_for 300 grep -q '33 77' "$work/tty-$1"
+	printf '\003' >&9
+	expect 5 wait $!
+	exec 9>&-
+	tr -d '\r' <"$work/tty-$1" >"$work/lines"
+	cat "$work/lines"
+	grep -qx '33 77' "$work/lines"
+	grep -q '^/dev/' "$work/lines"
+	grep -q heard "$work/lines"
+}
+
+memory_limit()
+{
+	local status=0
+
+	run container --net none --memory 64M -- sh -c \
+		'dd if=/dev/zero of=/dev/shm/big bs=1M count=200; echo survived' >"$work/said" 2>&1 ||
+		status=$?
+	cat "$work/said"
+	[ "$status" = 137 ] || grep -q Killed "$work/said"
+	status=0
+	run container --net none --memory 64M -- dd if=/dev/zero of=/dev/shm/big bs=1M count=200 \
+		>"$work/said" 2>&1 || status=$?
+	[ "$status" = 137 ]
+	grep -q 'memory limit of 64 MiB' "$work/said"
+}
+
+# Two busy loops for a second: one processor's worth of time, where two are there.
+cpu_limit()
+{
+	run container --net none --cpus 1 -- sh -c '
+		read -r from _ </proc/uptime
+		yes >/dev/null & yes >/dev/null & sleep 3
+		cat /proc/[0-9]*/stat | sed -n "s/^.*(yes) //p"
+		read -r to _ </proc/uptime
+		echo "time $from $to"' >"$work/said"
+	awk '$1 == "time" { time = $3 - $2; next } { used += ($12 + $13) / 100 }
+		END { print used " s of " time " s"; exit used > time * 1.25 }' "$work/said"
+}
+
+confinement()
+{
+	run container --net none -- sh -c '
+		set -e
+		grep -x "NoNewPrivs:	1" /proc/self/status
+		grep -x "Seccomp:	2" /proc/self/status
+		grep -x "CapEff:	00000000a80425fb" /proc/self/status
+		! mount -t tmpfs x /tmp
+		! unshare -m true
+		! echo 1 >/proc/sys/kernel/panic
+		! touch /sys/x
+		[ ! -e /proc/kcore ] || [ "$(wc -c </proc/kcore)" = 0 ]
+		[ "$(ls /proc | sed -n "/^[0-9]/p" | wc -l)" -lt 8 ]
+		[ "$(ls -l /proc/self/ns | wc -l)" -gt 6 ]'
+	[ "$(run container --net none -- sh -c 'stat -L -c %i /proc/self/ns/pid')" != \
+		"$(stat -L -c %i /proc/self/ns/pid)" ]
+}
+
+page_from()
+{
+	says "a page" run container --net "$1" -- wget -q -O - "http://$2:8000/page"
+}
+
+networks()
+{
+	busybox httpd -f -p 8000 -h "$work" &
+	wait_for 300 busybox wget -q -O /dev/null http://127.0.0.1:8000/page
+	page_from host 127.0.0.1
+	page_from bridge 10.77.0.1
+	page_from bridge 192.0.2.2
+	page_from user 192.0.2.1
+	says "LOOPBACK,UP,LOWER_UP" run container --net none -- sh -c \
+		'ip link show lo | sed -n "s/.*<\(.*\)>.*/\1/p"'
+	kill %1
+}
+
+# published KIND FROM: a server inside, reached by the host's port.
+published()
+{
+	local pid status=0
+
+	in_background container --net "$1" --publish 8080:80 --volume "$work:/www:ro" -- \
+		httpd -f -p 80 -h /www
+	wait_for 300 sh -c "[ \"\$(busybox wget -q -O - http://$2:8080/page)\" = 'a page' ]" ||
+		status=$?
+	kill "$pid"
+	wait "$pid" || :
+	return "$status"
+}
+
+refusals()
+{
+	refused_with "bridge" run container --net tap=t0 -- true
+	refused_with "--as machine" run container --kernel /nowhere -- true
+	refused_with "--as container or machine" run host --net none -- true
+	refused_with "--as container or machine" run host --memory 64M -- true
+	refused_with "not a directory" quick container --volume "$work/page:/x" -- true
+	[ "$(id -u)" != 0 ] || run_as=("${as_user[@]}")
+	refused_with "needs root" run container --net bridge -- true
+	refused_with "systemd-run" run container --net none --memory 64M -- true
+}
+
+# refused_with TEXT COMMAND...: status 125 and one line with TEXT.
+refused_with()
+{
+	local wanted=$1 status=0
+
+	shift
+	"$@" >"$work/said" 2>&1 || status=$?
+	cat "$work/said"
+	[ "$status" = 125 ]
+	[ "$(wc -l <"$work/said")" = 1 ]
+	grep -qF -e "$wanted" "$work/said"
+}
+
+ordinary_user_runs()
+{
+	local as
+
+	for as in container host; do
+		expect 7 quick "$as" -- sh -c 'exit 7'
+		writes_are_thrown_away "$as"
+	done
+}
+
+ordinary_user()
+{
+	mkdir -p "$work/runtime"
+	cp -a "$root" "$work/user-root"
+	root=$work/user-root
+	chown -R "$user:$user" "$work/runtime" "$root"
+	run_as=("${as_user[@]}" env "XDG_RUNTIME_DIR=$work/runtime")
+	# Without ids granted, root alone is there.
+	ordinary_user_runs
+	echo "$user:100000:65536" >>/etc/subuid
+	echo "$user:100000:65536" >>/etc/subgid
+	ordinary_user_runs
+	says 1234 quick container --user guest -- id -u
+	says 1234 quick host --user guest -- id -u
+	busybox httpd -f -p 8000 -h "$work" &
+	wait_for 300 busybox wget -q -O /dev/null http://127.0.0.1:8000/page
+	page_from host 127.0.0.1
+	page_from user 192.0.2.1
+	kill %1
+}
+
+# What a run could leave: processes, mounts, cgroups, namespaces, interfaces, rules, files.
+inventory()
+{
+	# Not the kernel's own and this script's, which come and go.
+	ps -e -o comm= | sed -n '/^vmm/p; /^pass*t/p; /^sleep/p' | sort
+	sed 's/^[0-9]* [0-9]* //' /proc/self/mountinfo | sort
+	find /sys/fs/cgroup -type d | sort
+	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
+	ls /sys/class/net
+	nft list ruleset
+	ls -A /run/vmm
+	cat /proc/sys/net/ipv4/ip_forward
+}
+
+nothing_is_left()
+{
+	wait_for 30 sh -c '! pgrep -x pasta && ! pgrep -x vmm' || :
+	inventory >"$work/after"
+	diff "$work/before" "$work/after"
+}
+
+one_after_another()
+{
+	local i
+
+	inventory >"$work/before"
+	for i in $(seq "$runs"); do
+		quick container --memory 64M -- true
+		quick host -- sh -c 'sleep 1000 & sleep 1000 & true'
+	done
+	for i in 1 2; do
+		run container --net bridge --publish 8081:80 -- true
+		run container --net user -- true
+	done
+	nothing_is_left
+}
+
+at_once()
+{
+	local i pids=()
+
+	inventory >"$work/before"
+	for i in $(seq 20); do
+		if [ $((i % 4)) = 0 ]; then
+			run container --net bridge -- sh -c "sleep 1; exit $i" &
+		else
+			quick container --memory 64M -- sh -c "sleep 1; exit $i" &
+		fi
+		pids+=($!)
+	done
+	for i in $(seq 20); do
+		expect "$i" wait "${pids[i - 1]}"
+	done
+	nothing_is_left
+}
+
+# Killed at a random moment of start, life and end, by the one signal that cannot be handled.
+killed_at_random()
+{
+	local i pid kinds=("container --net none --memory 64M" "container --net bridge --publish 8082:80"
+		"container --net user" "host --net host")
+
+	# What the first start of each leaves for good is a directory.
+	run container --net bridge -- true
+	inventory >"$work/before"
+	for i in $(seq $((runs * 2))); do
+		# shellcheck disable=SC2086 # words
+		in_background ${kinds[i % 4]} -- sh -c 'sleep 5 & sleep 5'
+		sleep "0.$((RANDOM % 80 + 10))"
+		kill -KILL "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+	done
+	# The next start of each kind sweeps.
+	quick host -- true
+	quick container -- true
+	nothing_is_left
+}
+
+freezes()
+{
+	local dir pid before
+
+	in_background container --net none -- sh -c 'while :; do echo; sleep 0.05; done' \
+		>"$work/beats"
+	wait_for 300 test -s "$work/beats"
+	dir=$(find /sys/fs/cgroup -maxdepth 1 -name "vmm-*" | head -n 1)
+	echo 1 >"$dir/cgroup.freeze"
+	wait_for 300 grep -q "frozen 1" "$dir/cgroup.events"
+	before=$(stat -c %s "$work/beats")
+	sleep 0.5
+	[ "$(stat -c %s "$work/beats")" = "$before" ]
+	echo 0 >"$dir/cgroup.freeze"
+	wait_for 300 sh -c "[ \$(stat -c %s $work/beats) != $before ]"
+	kill "$pid"
+	wait "$pid" || :
+}
+
+for as in container host; do
+	check "$as: the command's status comes back" statuses "$as"
+	check "$as: 64 MiB through standard input and output, standard error apart" streams "$as"
+	check "$as: the root is never changed" writes_are_thrown_away "$as"
+	check "$as: --keep keeps what is written" keeps "$as"
+	check "$as: user, directory, environment and name are those given" words "$as"
+	check "$as: signals reach the command" signals "$as"
+	check "$as: volumes are written and read, or only read" volumes "$as"
+	check "$as: a terminal is a terminal" terminal "$as"
+done
+check "container: the memory limit kills, and a line says so" memory_limit
+check "container: one processor of two is all it gets" cpu_limit
+check "container: what would reach beyond it is refused" confinement
+check "container: stops when frozen, goes on when thawed" freezes
+check "container: each network fetches a page from the host" networks
+check "container: a published port of the bridge, from the host itself" published bridge 127.0.0.1
+check "container: a published port of the bridge, by another address" published bridge 192.0.2.2
+check "container: a published port in user mode" published user 127.0.0.1
+check "what a boundary cannot do is refused in one line" refusals
+check "an ordinary user has both" ordinary_user
+check "nothing is left by one after another" one_after_another
+check "nothing is left by twenty at once" at_once
+check "nothing is left after SIGKILL and the next start" killed_at_random
+finish
