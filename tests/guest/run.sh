@@ -242,6 +242,22 @@ hostile_console()
 		--disk "$work/healthy.img" "$@"
 }
 
+# The machine of a command, of which this guest runs nothing: the console has the relay's ports. The
+# guest tells at the end, into a file; there is input all the time.
+hostile_streams()
+{
+	local status=0
+
+	truncate -s 16M "$work/healthy.img"
+	mkdir -p "$work/root"
+	rm -f "$work/said"
+	yes | XDG_CACHE_HOME=$work/cache vmm=$vmm_asan guest hostile 'acpi=off console streams' --cpus 2 \
+		--timeout 240 --rootfs "$work/root" --console "virtio,to=file:$work/said" \
+		--disk "$work/healthy.img" "$@" -- nothing >/dev/null || status=$?
+	cat "$work/said"
+	return "$status"
+}
+
 guest_nothing()
 {
 	:
@@ -300,6 +316,8 @@ for transport in pci mmio; do
 			machine "$kind" in_net hostile "$notifications" "$@"
 		fi
 		machine "$kind" hostile_console "$@"
+		# Ports are the same on every transport and engine.
+		[ "$kind" != "pci io_uring" ] || machine "$kind, ports" hostile_streams "$@"
 	done
 done
 

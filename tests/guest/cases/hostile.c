@@ -2,7 +2,8 @@
  * A driver that lies: rings, descriptors, queue set-up, registers, and two CPUs on one ring. After
  * each attack the device must be resettable and then work for an honest driver, and a second disk,
  * which runs all the time, must not have noticed. Words of the command line: notifications=N;
- * console attacks the console, where results can only be told at the end.
+ * console attacks the console, where results can only be told at the end; console streams a console
+ * with the relay's ports, as a machine has that runs a command.
  *
  * The attacks on rings are the same for each queue of each device (targets); those that know a
  * device's requests, or PCI, follow. One name, one attack.
@@ -25,7 +26,8 @@ static void for_each_attack(struct target *target)
 static void for_each_target(uint16_t device_id)
 {
 	for (unsigned i = 0; i < hostile_target_count; i++)
-		if (hostile_targets[i].device_id == device_id)
+		if (hostile_targets[i].device_id == device_id &&
+		    hostile_is_here(&hostile_targets[i]))
 			for_each_attack(&hostile_targets[i]);
 }
 
@@ -36,7 +38,9 @@ int guest_main(void)
 	hostile_begin();
 	if (guest_cmdline_has("console")) {
 		for_each_target(VIRTIO_ID_CONSOLE);
-		hostile_registers(VIRTIO_ID_CONSOLE);
+		/* Registers may be any queue's, and so lie on the relay's control port. */
+		if (!guest_cmdline_has("streams"))
+			hostile_registers(VIRTIO_ID_CONSOLE);
 		hostile_end();
 		return check_failures;
 	}

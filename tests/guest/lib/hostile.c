@@ -3,6 +3,8 @@
  */
 #include "tests/guest/lib/hostile.h"
 
+#include <linux/virtio_console.h>
+
 #include "tests/guest/lib/blk.h"
 #include "tests/guest/lib/cpu.h"
 #include "tests/guest/lib/net.h"
@@ -95,7 +97,7 @@ static bool console_say(const char *text, uint32_t len)
 	return vq_wait(&console_out, NULL) >= 0;
 }
 
-static bool honest_console(void)
+static bool console_open(bool typed_to)
 {
 	static struct virtio_dev dev;
 	static uint8_t typed[64];
@@ -109,8 +111,13 @@ static bool honest_console(void)
 	virtio_driver_ok(&dev);
 	vq_add(&console_in, &buf, 1);
 	vq_kick(&console_in);
+	return console_say("\n", 1) && (!typed_to || (vq_wait(&console_in, &len) >= 0 && len > 0));
+}
+
+static bool honest_console(void)
+{
 	/* Somebody types all the time. */
-	return console_say("\n", 1) && vq_wait(&console_in, &len) >= 0 && len > 0;
+	return console_open(true);
 }
 
 /* ---- targets ---- */
@@ -155,8 +162,28 @@ struct target hostile_targets[] = {
 	  .queue = 1,
 	  .eager = true,
 	  .honest = honest_console },
+	/* The other ports are as the console; and a lie on the relay's own ends the machine. */
+	{ .name = "streams control in",
+	  .device_id = VIRTIO_ID_CONSOLE,
+	  .queue = 2,
+	  .streams = true,
+	  .features = 1ull << VIRTIO_CONSOLE_F_MULTIPORT,
+	  .honest = hostile_honest_streams },
+	{ .name = "streams control out",
+	  .device_id = VIRTIO_ID_CONSOLE,
+	  .queue = 3,
+	  .eager = true,
+	  .streams = true,
+	  .features = 1ull << VIRTIO_CONSOLE_F_MULTIPORT,
+	  .honest = hostile_honest_streams },
 };
 const unsigned hostile_target_count = sizeof(hostile_targets) / sizeof(hostile_targets[0]);
+
+bool hostile_is_here(const struct target *target)
+{
+	return (target->device_id == VIRTIO_ID_CONSOLE) == on_console &&
+	       target->streams == guest_cmdline_has("streams");
+}
 
 struct target *hostile_target_of(uint16_t device_id)
 {
@@ -278,13 +305,13 @@ void hostile_begin(void)
 	(void)guest_alloc(GUEST_HEAP_LEN - mark - 4096, 1);
 	guest_alloc_back_to(mark);
 	hostile_scratch = guest_alloc(HOSTILE_SCRATCH_LEN, 4096);
-	second_runs = blk_open(&second, on_console ? 0 : 1, HOSTILE_RINGS, VQ_POLLED);
+	second_runs = blk_open(&second, on_console && !guest_cmdline_has("streams") ? 0 : 1,
+			       HOSTILE_RINGS, VQ_POLLED);
 	if (!second_runs || !disk_works(&second))
 		guest_die("the second disk does not work");
 	mark = guest_alloc_mark();
 	for (unsigned i = 0; i < hostile_target_count; i++)
-		if ((hostile_targets[i].device_id == VIRTIO_ID_CONSOLE) == on_console &&
-		    !hostile_targets[i].honest())
+		if (hostile_is_here(&hostile_targets[i]) && !hostile_targets[i].honest())
 			guest_die("a device does not work to begin with");
 	guest_alloc_back_to(mark);
 	measure();
@@ -293,7 +320,7 @@ void hostile_begin(void)
 void hostile_end(void)
 {
 	if (on_console) {
-		if (!honest_console())
+		if (!console_open(!guest_cmdline_has("streams")))
 			guest_die("the console does not work any more");
 		(void)console_say("\n", 1);
 		(void)console_say(console_text, console_len);

@@ -6,7 +6,7 @@
 
 #include "tests/guest/lib/virtio.h"
 
-#define HOSTILE_QUEUES_MAX  3
+#define HOSTILE_QUEUES_MAX  4
 #define HOSTILE_SCRATCH_LEN (1u << 20)
 #define HOSTILE_RINGS	    (1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX)
 
@@ -15,7 +15,8 @@ struct target {
 	const char *name;
 	uint16_t device_id;
 	uint16_t queue;
-	bool eager; /* the device looks at the queue as soon as it is notified */
+	bool eager;   /* the device looks at the queue as soon as it is notified */
+	bool streams; /* of a console with the relay's ports: command-line word "streams" */
 	uint64_t features;
 	/* From reset: an honest driver's work. False: it does not work. */
 	bool (*honest)(void);
@@ -42,6 +43,12 @@ extern const unsigned hostile_ring_attack_count, hostile_setup_attack_count;
 
 /* Memory that devices may do with as they like. */
 extern uint8_t *hostile_scratch;
+
+/* Whether TARGET is one of this machine's. */
+bool hostile_is_here(const struct target *target);
+/* An honest driver of a console with the relay's ports: opens the command's input and output, reads
+ * from one and writes to the other. */
+bool hostile_honest_streams(void);
 
 /* Starts the second disk; tells the host to take its measure of the monitor, and again at the end.
  */
