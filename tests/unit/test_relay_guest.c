@@ -23,7 +23,12 @@
 #include "vmm/guest/relay_guest.h"
 #include "vmm/guest/relay_parse.h"
 
+/* Sanitizers look at each byte, and slowly. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define LONG_LEN (8u << 20)
+#else
 #define LONG_LEN (64u << 20)
+#endif
 
 enum { CONTROL, IN, OUT, ERR, PORTS };
 
