@@ -1,12 +1,12 @@
 #!/bin/bash
 # compare.sh [OPTION...]: makes the example report in tests/bench/compare, from a real run of `vmm compare`
-# in the lab, where instructions are counted: `--quick` with the `full` guest kernel and two runs a row,
+# in the lab, where instructions are counted: `--quick` with the `full` guest kernel,
 # unless options for vmm compare say otherwise. Some minutes on an idle machine.
 set -eu
 cd "$(dirname "$0")/../.."
 tests/support/install-deps.sh test kernel
 make -s all
-[ $# -gt 0 ] || set -- --quick --runs 2
+[ $# -gt 0 ] || set -- --quick
 kernel=$(guest-kernel-configs/build.sh full | tail -n 1)
 out=tests/bench/compare
 mkdir -p "$out"
