@@ -347,7 +347,7 @@ check-cppcheck: $(BUILD)/gen/stamp
 check-tidy: export TIDY_FLAGS = $(CSTD) $(CPPFLAGS)
 check-tidy: $(BUILD)/gen/stamp
 	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
-		xargs -P2 -n1 sh -c 'eval "clang-tidy --quiet $$1 -- $$TIDY_FLAGS" 2>/dev/null' sh
+		xargs -P2 -n1 sh -c 'eval "clang-tidy --quiet $$1 -- $$TIDY_FLAGS -DCONTAINER_INIT='"'"'\"\"'"'"'" 2>/dev/null' sh
 
 # Generated headers exist before anything is analysed or compiled.
 $(BUILD)/gen/stamp:

@@ -8,7 +8,7 @@
 
 #include "vmm/log.h"
 
-#define IO_STACK_LEN (256 * 1024)
+#define IO_STACK_LEN (256ul * 1024)
 
 int io_threads_create(struct io_threads *io, const struct loop_options *options,
 		      unsigned thread_count)

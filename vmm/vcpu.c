@@ -14,7 +14,7 @@
 #include "vmm/log.h"
 
 #define VCPU_KICK_SIGNAL SIGRTMIN
-#define VCPU_STACK_LEN	 (128 * 1024)
+#define VCPU_STACK_LEN	 (128ul * 1024)
 
 static void vcpu_on_kick(int signal)
 {

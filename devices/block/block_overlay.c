@@ -391,7 +391,7 @@ static int change_begin(struct block_overlay *ov, struct block_request *req)
 			return 0;
 		}
 		ov->fill_used |= 1u << free;
-		req->own_iov.iov_base = ov->fill_buffers + free * CLUSTER_LEN;
+		req->own_iov.iov_base = ov->fill_buffers + (size_t)free * CLUSTER_LEN;
 	}
 	list_add(&ov->active, req);
 	ret = change_next(req);
