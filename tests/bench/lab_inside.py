@@ -14,7 +14,7 @@ KVM = "/sys/kernel/debug/kvm"
 # How long a machine may neither say a line nor have anything to do with its devices: seconds of the host's processor,
 # and of the host's time, which races while the machine outside is waited for.
 QUIET_SECONDS, QUIET_SECONDS_IDLE = 0.9, 240
-# The emulator now and then gives a guest an interrupt that it has switched off, after which it spins for ever.
+# In the emulator a guest now and then spins for ever, as if it had got an interrupt that it has switched off.
 TRIES = 4
 KVM_COUNTS = ("exits", "io_exits", "mmio_exits", "halt_exits", "irq_injections")
 
