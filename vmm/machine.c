@@ -398,7 +398,7 @@ static void machine_on_first_run(void *opaque)
 	timeline_log(m->timeline);
 }
 
-/* Beside the devices and the kernel. */
+/* Beside the loading of the kernel. */
 static int machine_create_vcpus(void *opaque)
 {
 	struct machine *m = opaque;
@@ -438,15 +438,15 @@ static int machine_build(struct machine *m)
 	if (ret == 0)
 		ret = vm_create_irqchip(&m->vm);
 	timeline_mark(m->timeline, "virtual machine and memory");
-	if (ret < 0)
-		return ret;
-	beside_start(&m->creating, machine_create_vcpus, m);
-	ret = machine_build_platform(m);
+	if (ret == 0)
+		ret = machine_build_platform(m);
 	if (ret == 0)
 		ret = machine_build_virtio(m);
 	timeline_mark(m->timeline, "devices");
-	if (ret == 0)
-		ret = machine_load(m);
+	if (ret < 0)
+		return ret;
+	beside_start(&m->creating, machine_create_vcpus, m);
+	ret = machine_load(m);
 	timeline_mark(m->timeline, "tables");
 	if (ret == 0)
 		ret = machine_enter_vcpus(m);
