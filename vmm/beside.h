@@ -23,7 +23,7 @@ struct beside {
  * is no other, or no thread, FN is done when this returns. BESIDE may be zeroed for "none".
  */
 void beside_start(struct beside *beside, int (*fn)(void *opaque), void *opaque);
-/* Waits for it. What FN returned; 0 for none. The thread that started it, any number of times. */
+/* Waits for it. What FN returned; 0 for none. Any number of times, by one thread at a time. */
 int beside_join(struct beside *beside);
 
 #endif

@@ -29,7 +29,8 @@ int kvm_host_open(struct kvm_host *kvm, unsigned cpu_count) MUST_CHECK;
 /* All machines on it are gone. */
 void kvm_host_close(struct kvm_host *kvm);
 
-/* Waits until the model is there and gives it (borrowed). 0 or -errno, logged. */
+/* Waits until the model is there and gives it (borrowed). Any one thread at a time. 0 or -errno,
+ * logged. */
 int kvm_host_cpu_model(struct kvm_host *kvm, struct arch_cpu_model **model) MUST_CHECK;
 
 #endif
