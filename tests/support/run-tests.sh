@@ -142,6 +142,49 @@ suite_fuzz()
 	done
 }
 
+# How many scripts of a suite run beside each other. Those of boot have a lab with one processor each.
+beside()
+{
+	case $1 in
+	boot | boot-full) nproc ;;
+	*) echo 1 ;;
+	esac
+}
+
+# The same as script, in the background, with what it counted in a file.
+# shellcheck disable=SC2030 # its counts are its own
+script_beside()
+{
+	local tally
+
+	tally=$logs/$1/$(basename "$2" .sh).tally
+	while [ "$(jobs -rp | wc -l)" -ge "$(beside "$1")" ]; do
+		wait -n || :
+	done
+	rm -f "$tally"
+	(
+		passed=0 failed=0 skipped=0
+		script "$@"
+		echo "$passed $failed $skipped" >"$tally"
+	) &
+}
+
+# Adds what the scripts of a suite have counted. One that could not even say it has failed.
+# shellcheck disable=SC2031 # as above
+script_tallies()
+{
+	local path tally good bad none
+
+	wait
+	for path; do
+		tally=${path%.log}.tally
+		read -r good bad none 2>/dev/null <"$tally" || good=0 bad=1 none=0
+		passed=$((passed + good))
+		failed=$((failed + bad))
+		skipped=$((skipped + none))
+	done
+}
+
 # One script: its lines are passed on as they come, and counted from its log afterwards.
 script()
 {
@@ -180,7 +223,7 @@ script()
 
 suite_scripts()
 {
-	local suite=$1 path found=
+	local suite=$1 path logs_found=()
 
 	case $suite in
 	guest) build "$suite" all guests vmm-asan || return ;;
@@ -188,10 +231,11 @@ suite_scripts()
 	esac
 	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh tests/"${suite%-full}"/"${suite#boot-}"_*.sh; do
 		[ -x "$path" ] || continue
-		found=1
-		script "$suite" "$path"
+		logs_found+=("$logs/$suite/$(basename "$path" .sh).log")
+		script_beside "$suite" "$path"
 	done
-	[ -n "$found" ] || {
+	script_tallies "${logs_found[@]}"
+	[ ${#logs_found[@]} != 0 ] || {
 		: >"$logs/$suite/none.log"
 		fail "$suite must have tests" "$logs/$suite/none.log"
 	}
