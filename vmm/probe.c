@@ -286,9 +286,9 @@ static void *warn_thread(void *opaque)
 
 void probe_warning_start(struct probe_warning *warning, const char *kernel_path)
 {
-	warning->started = !arch_probe_cpu_virtualizes() &&
-			   pthread_create(&warning->thread, NULL, warn_thread,
-					  (void *)kernel_path) == 0;
+	warning->started =
+		!arch_probe_cpu_virtualizes() &&
+		pthread_create(&warning->thread, NULL, warn_thread, (void *)kernel_path) == 0;
 }
 
 void probe_warning_join(struct probe_warning *warning)

@@ -1,8 +1,8 @@
 /*
  * The workload program of `vmm compare`: one static binary with a command a measurement. What it
  * finds it prints as lines "KEY VALUE", in base units: nanoseconds an operation, operations or
- * bytes a second. It runs inside a boundary, alone, on one thread. It does without stdio and malloc,
- * so that it stays small: the monitor carries it.
+ * bytes a second. It runs inside a boundary, alone, on one thread. It does without stdio and
+ * malloc, so that it stays small: the monitor carries it.
  */
 #ifndef VMM_COMPARE_WORKLOAD_LOAD_H
 #define VMM_COMPARE_WORKLOAD_LOAD_H
@@ -39,8 +39,8 @@ double load_best_ns(enum load_scale scale, void (*batch)(void *data), void *data
 		    double operations);
 
 /*
- * Runs ARGV, found in PATH, with standard input from IN_FD (-1: none), and gives what it prints in ROOM
- * as a string; what does not fit is dropped. Its exit status, 127 when it is not there.
+ * Runs ARGV, found in PATH, with standard input from IN_FD (-1: none), and gives what it prints in
+ * ROOM as a string; what does not fit is dropped. Its exit status, 127 when it is not there.
  */
 int load_run(char *const argv[], int in_fd, char *room, size_t len);
 /* Starts ARGV with no input and no output. Its process. */
