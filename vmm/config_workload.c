@@ -61,18 +61,39 @@ static int refuse_with_rootfs(const struct config *config)
 	return 0;
 }
 
-static int check_directory(const char *option, const char *path)
+/* MISSING and NOT_DIR: what to do when there is nothing, or something else. */
+static int check_directory(const char *option, const char *path, const char *missing,
+			   const char *not_dir)
 {
+	const char *why = "not a directory", *cure = not_dir;
 	struct stat st;
+	int ret = stat(path, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 
-	if (stat(path, &st) < 0)
-		return log_errno(errno, "--%s %s", option, path);
-	if (S_ISDIR(st.st_mode) && access(path, R_OK | X_OK) == 0)
+	if (ret == 0 && access(path, R_OK | X_OK) < 0)
+		ret = -errno;
+	if (ret == 0)
 		return 0;
-	if (S_ISDIR(st.st_mode))
-		return log_errno(errno, "--%s %s", option, path);
-	log_err("--%s %s: not a directory: unpack it into one", option, path);
-	return -ENOTDIR;
+	if (ret == -ENOENT) {
+		why = "no such directory";
+		cure = missing;
+	} else if (ret != -ENOTDIR) {
+		why = strerror(-ret);
+		cure = "run as one who may read it, or name another";
+	}
+	log_err("--%s %s: %s: %s", option, path, why, cure);
+	return ret;
+}
+
+static int check_directories(const struct config *config)
+{
+	int ret = check_directory("rootfs", config->rootfs,
+				  "name one that holds a system, such as mmdebstrap makes",
+				  "unpack it into one");
+
+	if (ret == 0 && config->keep)
+		ret = check_directory("keep", config->keep, "make it with mkdir",
+				      "name one, for what the command writes");
+	return ret;
 }
 
 static bool is_hostname(const char *name)
@@ -135,9 +156,7 @@ int config_finish_workload(struct config *config)
 	if (ret == 0)
 		ret = check_texts(config);
 	if (ret == 0)
-		ret = check_directory("rootfs", config->rootfs);
-	if (ret == 0 && config->keep)
-		ret = check_directory("keep", config->keep);
+		ret = check_directories(config);
 	if (ret < 0)
 		return ret;
 	if (config->as == CONFIG_AS_PLAIN)

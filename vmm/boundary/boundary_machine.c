@@ -131,17 +131,20 @@ static void add_disk(struct preparation *p, int fd, bool read_only)
 		(struct config_disk){ .path = path, .read_only = read_only, .queues = 1 };
 }
 
+static int refuse_volume(const struct config_volume *volume, const char *why)
+{
+	log_err("--volume %s: %s", volume->source, why);
+	return -EINVAL;
+}
+
 static int open_volume_dir(const struct config_volume *volume)
 {
 	int fd;
 	int ret;
 
-	if (!volume->read_only) {
-		log_err("--volume %s: sharing a live directory with a machine comes later: add "
-			":ro, or use --as container",
-			volume->source);
-		return -EINVAL;
-	}
+	if (!volume->read_only)
+		return refuse_volume(volume, "sharing a live directory with a machine comes "
+					     "later: add :ro, or use --as container");
 	ret = image_from_dir(volume->source, &fd);
 	return ret < 0 ? ret : fd;
 }
@@ -155,17 +158,18 @@ static int add_volume(struct preparation *p, unsigned index)
 	int fd;
 
 	if (stat(volume->source, &st) < 0)
-		return log_errno(errno, "--volume %s", volume->source);
+		return errno == ENOENT ? refuse_volume(volume, "no such directory or image: make "
+							       "it, or name another")
+				       : log_errno(errno, "--volume %s", volume->source);
 	fd = S_ISDIR(st.st_mode) ? open_volume_dir(volume) : open(volume->source, flags);
 	if (fd < 0)
 		return S_ISDIR(st.st_mode) ? fd : log_errno(errno, "--volume %s", volume->source);
 	type = image_type_name(image_detect(fd));
 	if (!type || (!volume->read_only && strcmp(type, "erofs") == 0)) {
 		close(fd);
-		log_err(type ? "--volume %s: an erofs image cannot be written: add :ro"
-			     : "--volume %s: neither a directory nor an ext4 or erofs image",
-			volume->source);
-		return -EINVAL;
+		return refuse_volume(volume, type ? "an erofs image cannot be written: add :ro"
+						  : "neither a directory nor an ext4 or erofs "
+						    "image: make one, by mkfs.ext4 -d");
 	}
 	p->facts.volume_types[index] = type;
 	add_disk(p, fd, volume->read_only);

@@ -25,6 +25,10 @@ int process_root_refuse(const struct config *config)
 	for (unsigned i = 0; i < config->volume_count; i++) {
 		const char *source = config->volumes[i].source;
 
+		if (stat(source, &st) < 0 && errno == ENOENT) {
+			log_err("--volume %s: no such directory: make it, or name another", source);
+			return -ENOENT;
+		}
 		if (stat(source, &st) < 0)
 			return log_errno(errno, "--volume %s", source);
 		if (S_ISDIR(st.st_mode))
