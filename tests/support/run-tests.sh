@@ -75,6 +75,12 @@ cmocka_count()
 	sed -n "s/^\[ *$1 *\] \([0-9]*\) test(s).*/\1/p" "$2" | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# Why tests of a cmocka program were skipped, as tests/support/skip.h has it: each reason once.
+cmocka_reasons()
+{
+	sed -n 's/^# skip: //p' "$1" | sort -u | paste -sd ';' | sed 's/;/; /g'
+}
+
 # One cmocka program: each of its tests counts.
 unit_program()
 {
@@ -96,7 +102,7 @@ unit_program()
 		tail -n 20 "$log" | sed 's/^/#   | /'
 	done
 	line="$name: $good tests ($(elapsed "$start"))"
-	[ "$none" = 0 ] || skip "$name: $none tests" "$none"
+	[ "$none" = 0 ] || skip "$name: $none tests: $(cmocka_reasons "$log")" "$none"
 	if [ "$status" != 0 ] || [ "$bad" != 0 ]; then
 		# A crash, a hang or a sanitizer's report fails no test by name.
 		[ "$bad" != 0 ] || bad=1

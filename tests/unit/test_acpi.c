@@ -13,6 +13,7 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/layout.h"
 #include "devices/power.h"
+#include "tests/support/skip.h"
 
 #define GPA	0xe0000ULL
 #define BUF_LEN 0x10000
@@ -236,7 +237,7 @@ static void dsdt_reads_back_with_this_boards_addresses_and_interrupts(void **sta
 
 	(void)state;
 	if (access("/usr/bin/iasl", X_OK))
-		skip();
+		skip_because("no /usr/bin/iasl");
 	build(&full);
 	disassemble(text, sizeof(text));
 	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++)
@@ -256,7 +257,7 @@ static void dsdt_has_only_what_the_board_has(void **state)
 
 	(void)state;
 	if (access("/usr/bin/iasl", X_OK))
-		skip();
+		skip_because("no /usr/bin/iasl");
 	build(&board);
 	disassemble(text, sizeof(text));
 	assert_non_null(strstr(text, "COM1"));

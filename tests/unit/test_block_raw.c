@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "devices/block/block_raw.h"
+#include "tests/support/skip.h"
 #include "vmm/loop.h"
 
 #define IMAGE_LEN (1u << 20)
@@ -283,7 +284,7 @@ static void discard_gives_space_back(void **state)
 	uint64_t before = file_blocks(f);
 
 	if (!f->block->info.discard_granularity)
-		skip();
+		skip_because("a file system that cannot discard");
 	assert_int_equal(simple(f, BLOCK_FLUSH, 0, 0, false), 0);
 	assert_int_equal(simple(f, BLOCK_DISCARD, 65536, IMAGE_LEN / 2, false), 0);
 	assert_true(file_blocks(f) <= before - IMAGE_LEN / 2 / 512 + 16);
@@ -351,7 +352,7 @@ static void direct_takes_misaligned_memory_too(void **state)
 	block_destroy(f->block);
 	f->block = NULL;
 	if (block_raw_create(&f->block, &options) < 0)
-		skip(); /* a file system without O_DIRECT */
+		skip_because("a file system without O_DIRECT");
 	unit = f->block->info.logical_size;
 	back = aligned_alloc(4096, 2 * 65536);
 	memset(f->buffer, 0x77, unit * 2);

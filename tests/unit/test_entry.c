@@ -15,6 +15,7 @@
 
 #include "arch/arch.h"
 #include "arch/x86_64/layout.h"
+#include "tests/support/skip.h"
 
 #define CODE_GPA 0x200000ULL
 #define INFO_GPA 0x7000ULL
@@ -93,7 +94,7 @@ static void long_mode_entry_has_boot_params_in_rsi_and_a_stack(void **state)
 	struct kvm_sregs sregs;
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	assert_int_equal(run(m, ARCH_ENTRY_ELF, code, sizeof(code)), INFO_GPA);
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_GET_SREGS, &sregs), 0);
 	assert_int_equal(sregs.efer & 0x500, 0x500);
@@ -111,7 +112,7 @@ static void long_mode_entry_runs_64_bit_code_with_the_segments_of_its_table(void
 					0,    0x48, 0xc1, 0xe8, 0x20, 0xe7, 0xf4 };
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	assert_int_equal(run(m, ARCH_ENTRY_BZIMAGE, code, sizeof(code)), 1);
 }
 
@@ -122,7 +123,7 @@ static void long_mode_entry_maps_all_of_the_first_4_gib(void **state)
 	static const uint8_t code[] = { 0xb8, 0x30, 0, 0xe0, 0xfe, 0x8b, 0x00, 0xe7, 0xf4 };
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	assert_in_range(run(m, ARCH_ENTRY_ELF, code, sizeof(code)) & 0xff, 0x10, 0x1f);
 }
 
@@ -134,7 +135,7 @@ static void pvh_entry_is_flat_32_bit_with_start_info_in_ebx(void **state)
 	struct kvm_sregs sregs;
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	assert_int_equal(run(m, ARCH_ENTRY_PVH, code, sizeof(code)), INFO_GPA + 1);
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_GET_SREGS, &sregs), 0);
 	assert_int_equal(sregs.cr0 & 0x80000001, 1);
@@ -149,7 +150,7 @@ static void other_vcpus_are_left_to_wait(void **state)
 	int fd;
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	fd = ioctl(m->vm_fd, KVM_CREATE_VCPU, 1);
 	assert_true(fd >= 0);
 	assert_int_equal(arch_vcpu_init(m->model, fd, 1), 0);
@@ -167,7 +168,7 @@ static void dump_says_registers_and_the_bytes_at_rip(void **state)
 	char text[4096], shorter[64];
 
 	if (m->kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	run(m, ARCH_ENTRY_ELF, code, sizeof(code));
 	memset(m->run, 0, sizeof(*m->run));
 	m->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;

@@ -23,6 +23,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/skip.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
 
@@ -541,7 +542,7 @@ static void a_batch_costs_few_system_calls(void **state)
 	unsigned pending = 64;
 
 	if (strcmp(loop_engine_name(f->loop), "io_uring") != 0)
-		skip();
+		skip_because("it is about io_uring");
 	assert_int_equal(pwrite(f->fd, buffer, sizeof(buffer), 0), sizeof(buffer));
 	loop_register_fd(f->loop, f->fd);
 	stop_in(f->loop, &start, 0);

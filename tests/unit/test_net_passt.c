@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "devices/net/net_passt.h"
+#include "tests/support/skip.h"
 #include "vmm/log.h"
 
 #define DISCOVER_LEN (14 + 20 + 8 + 300)
@@ -162,7 +163,7 @@ static void guest_gets_an_address(void **state)
 
 	(void)state;
 	if (!is_installed())
-		skip();
+		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
 	make_discover(frame);
 	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
@@ -225,7 +226,7 @@ static void killed_passt_is_started_again(void **state)
 
 	(void)state;
 	if (!is_installed())
-		skip();
+		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
 	make_discover(frame);
 	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
@@ -251,7 +252,7 @@ static void passt_is_started_again_for_the_next_user(void **state)
 
 	(void)state;
 	if (!is_installed())
-		skip();
+		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
 	/* The second start is not at once. */
 	kill_and_wait(&user);
@@ -277,7 +278,7 @@ static void passt_ends_with_the_back_end(void **state)
 
 	(void)state;
 	if (!is_installed())
-		skip();
+		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
 	assert_true(find_passt() > 0);
 	stop(&user);
@@ -323,7 +324,7 @@ static void published_port_is_open_on_the_host(void **state)
 
 	(void)state;
 	if (!is_installed())
-		skip();
+		skip_because("no /usr/bin/passt");
 	close(listen_somewhere(&publish.host_port));
 	start(&user, &publish, 1);
 	assert_true(becomes_open(publish.host_port));

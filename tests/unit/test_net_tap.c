@@ -23,11 +23,12 @@
 #include <sys/socket.h>
 
 #include "devices/net/net_tap.h"
+#include "tests/support/skip.h"
 #include "vmm/log.h"
 
 #define TYPE_TEST 0x88b5 /* local experimental Ethertype */
 
-static bool allowed;
+static const char *missing; /* here for these tests; NULL: nothing */
 
 static int enter_namespace(void **state)
 {
@@ -35,20 +36,23 @@ static int enter_namespace(void **state)
 
 	(void)state;
 	log_set_level(LOG_LEVEL_ERR);
-	if (unshare(CLONE_NEWNET) < 0)
+	if (unshare(CLONE_NEWNET) < 0) {
+		missing = "no right to make a network namespace";
 		return 0;
+	}
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	allowed = fd >= 0;
 	if (fd >= 0)
 		close(fd);
+	else
+		missing = "no /dev/net/tun";
 	return 0;
 }
 
-#define SKIP_UNLESS_ALLOWED()                                                                      \
+#define SKIP_WHEN_MISSING()                                                                        \
 	do {                                                                                       \
 		(void)state;                                                                       \
-		if (!allowed)                                                                      \
-			skip();                                                                    \
+		if (missing)                                                                       \
+			skip_because("%s", missing);                                               \
 	} while (0)
 
 static int open_packet_socket(const char *name)
@@ -98,7 +102,7 @@ static void frames_pass_both_ways(void **state)
 	struct net *net;
 	int fd;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create(&net, "vmmtest0", 1), 0);
 	assert_true(net->offloads & TUN_F_TSO4);
 	assert_int_equal(net->mtu, 1500);
@@ -121,7 +125,7 @@ static void pairs_can_be_switched(void **state)
 {
 	struct net *net;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create(&net, "vmmtest0", 4), 0);
 	assert_int_equal(net->pairs_max, 4);
 	assert_int_equal(net->ops->set_pairs(net, 1), 0);
@@ -137,7 +141,7 @@ static void tap_in_use_is_refused(void **state)
 {
 	struct net *net, *second;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create(&net, "vmmtest0", 1), 0);
 	assert_int_equal(net_tap_create(&second, "vmmtest0", 1), -EBUSY);
 	net_destroy(net);
@@ -149,7 +153,7 @@ static void several_queues_of_a_single_queue_tap_are_refused(void **state)
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 	int fd;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	strcpy(ifr.ifr_name, "vmmtest0");
 	assert_int_equal(ioctl(fd, TUNSETIFF, &ifr), 0);
@@ -168,7 +172,7 @@ static void one_queue_of_a_multi_queue_tap_is_enough(void **state)
 {
 	struct net *first, *second;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create(&first, "vmmtest0", 2), 0);
 	assert_int_equal(net_tap_create(&second, "vmmtest0", 1), 0);
 	net_destroy(second);
@@ -188,7 +192,7 @@ static void interface_that_is_no_tap_is_refused(void **state)
 {
 	struct net *net;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create(&net, "lo", 1), -EINVAL);
 }
 
@@ -210,7 +214,7 @@ static void passed_descriptor_is_a_tap_or_refused(void **state)
 	assert_int_equal(net_tap_create_from_fd(&net, fd), -EINVAL);
 	assert_int_equal(fcntl(fd, F_GETFD), -1); /* it was handed over */
 	assert_int_equal(net_tap_create_from_fd(&net, 9999), -EBADF);
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create_from_fd(&net, open_tap(IFF_TUN | IFF_NO_PI)), -EINVAL);
 	assert_int_equal(net_tap_create_from_fd(&net, open_tap(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)),
 			 0);
@@ -226,7 +230,7 @@ static void descriptor_without_header_carries_plain_frames(void **state)
 	struct net *net;
 	int fd;
 
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	assert_int_equal(net_tap_create_from_fd(&net, open_tap(IFF_TAP | IFF_NO_PI)), 0);
 	assert_int_equal(net->offloads, 0);
 	fd = open_packet_socket("vmmtest1");
@@ -301,13 +305,13 @@ static void frames_are_announced(enum loop_engine engine)
 
 static void frames_are_announced_on_io_uring(void **state)
 {
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	frames_are_announced(LOOP_ENGINE_IO_URING);
 }
 
 static void frames_are_announced_on_epoll(void **state)
 {
-	SKIP_UNLESS_ALLOWED();
+	SKIP_WHEN_MISSING();
 	frames_are_announced(LOOP_ENGINE_EPOLL);
 }
 

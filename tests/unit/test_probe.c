@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/skip.h"
 #include "vmm/probe.h"
 
 static void hardware_needs_no_explanation(void **state)
@@ -60,7 +61,7 @@ static void the_kvm_at_hand_is_probed_in_bounded_time(void **state)
 
 	(void)state;
 	if (kvm_fd < 0)
-		skip();
+		skip_because("no /dev/kvm");
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	assert_int_equal(probe_kvm(kvm_fd, &result), 0);
 	clock_gettime(CLOCK_MONOTONIC, &end);

@@ -25,6 +25,7 @@
 #include "devices/net/net_tap.h"
 #include "devices/virtio/virtio_net.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/skip.h"
 
 #define TAP	  "vmmvhost0"
 #define MEM_LEN	  0x200000ull
@@ -38,6 +39,7 @@
 #define RX_LEN	  2048u
 
 struct env {
+	const char *missing; /* here, so that there is no device; NULL: nothing */
 	struct guest_mem mem;
 	struct loop *loop;
 	pthread_t thread;
@@ -82,14 +84,17 @@ static void *run(void *arg)
 	return (void *)(intptr_t)loop_run(arg);
 }
 
-static bool possible(void)
+/* What is missing here for these tests; NULL: nothing. */
+static const char *find_missing(void)
 {
 	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		return false;
+		return "no /dev/vhost-net";
 	close(fd);
-	return geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0;
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		return "no /dev/net/tun";
+	return geteuid() == 0 ? NULL : "not root";
 }
 
 static void open_socket(struct env *env)
@@ -112,7 +117,8 @@ static int setup(void **state)
 
 	*state = env;
 	the_env = env;
-	if (!possible())
+	env->missing = find_missing();
+	if (env->missing)
 		return 0;
 	assert_int_equal(net_tap_create(&env->net, TAP, 1), 0);
 	assert_int_equal(net_tap_use_vhost(env->net), 0);
@@ -267,8 +273,8 @@ static void frames_pass_both_ways(void **state)
 {
 	struct env *env = *state;
 
-	if (!env->dev)
-		skip();
+	if (env->missing)
+		skip_because("%s", env->missing);
 	bring_up(env);
 	offer_buffers(env, 32);
 	for (uint8_t i = 0; i < 5; i++) {
@@ -288,8 +294,8 @@ static void interrupts_go_by_the_loop_or_by_the_lines_own_eventfd(void **state)
 	uint64_t rang;
 	unsigned before;
 
-	if (!env->dev)
-		skip();
+	if (env->missing)
+		skip_because("%s", env->missing);
 	bring_up(env);
 	guest_sends(env, 1);
 	assert_true(wait_used(&env->rings[TX]));
@@ -318,8 +324,8 @@ static void a_reset_takes_the_rings_back(void **state)
 	struct env *env = *state;
 	uint8_t frame[FRAME_LEN];
 
-	if (!env->dev)
-		skip();
+	if (env->missing)
+		skip_because("%s", env->missing);
 	for (unsigned round = 0; round < 10; round++) {
 		bring_up(env);
 		offer_buffers(env, 32);
