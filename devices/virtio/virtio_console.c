@@ -13,6 +13,7 @@
 #define QUEUE_SIZE 256
 /* Linux fills each input queue with pages: ports that few bytes go to must not cost megabytes. A
  * chain of output may have as many parts as a pipe has. */
+#define CONSOLE_IN_SIZE	 32 /* a Linux guest keeps a page for each */
 #define CONTROL_IN_SIZE	 16
 #define CONTROL_OUT_SIZE 16
 #define NAMED_OUT_SIZE	 64
@@ -85,6 +86,8 @@ static void init_port(struct virtio_console *console, unsigned index,
 	if (port->name) {
 		limit_queue(console, queue, given->in_size ? given->in_size : QUEUE_SIZE);
 		limit_queue(console, queue + 1, NAMED_OUT_SIZE);
+	} else {
+		limit_queue(console, queue, CONSOLE_IN_SIZE);
 	}
 	if (port->port) {
 		port->port->front = port;
