@@ -80,10 +80,11 @@ strace              # system calls, counted
 socat               # pseudo terminals and sockets
 jq                  # JSON output, looked into
 python3-jsonschema  # and held against its schema
-redis-server        # workloads of vmm compare, as are fio, sysbench and stress-ng
+redis-server        # workloads of vmm compare, as are fio, sysbench, stress-ng and postgresql
 redis-tools
 sysbench
 stress-ng
+postgresql
 procps              # processes, looked for afterwards
 python3             # benchmarks: runner, statistics, charts
 linux-perf          # benchmarks: system calls and exits, counted

@@ -69,11 +69,11 @@ static const char *expansion(const struct compare *compare, const struct compare
 
 	switch (letter) {
 	case 'S':
-		return compare_level_names[compare->level];
+		return compare_level_names[compare->amounts];
 	case 'M':
-		return sizes[compare->level];
+		return sizes[compare->amounts];
 	case 'N':
-		return counts[compare->level];
+		return counts[compare->amounts];
 	case 'H':
 		return host || task->net == COMPARE_NET_HOST ? "127.0.0.1" : "gateway";
 	case 'P':
@@ -169,6 +169,8 @@ static int make_boundary(const struct compare *compare, const struct compare_col
 	/* What is told of the steps is not to be slowed by what the guest's kernel says. */
 	if (!ret && task->method == COMPARE_STAGES && strcmp(column->name, "machine") == 0)
 		ret = add_words(compare, column, task, "--cmdline quiet", command);
+	if (!ret && task->limits && strcmp(column->name, "host") != 0)
+		ret = add_words(compare, column, task, task->limits, command);
 	if (!ret)
 		ret = add_net(compare, column, task, command, reason);
 	if (!ret)

@@ -48,11 +48,12 @@ struct compare_task {
 	enum compare_method method;
 	enum compare_level level; /* the least at which it runs unless it is asked for */
 	const char *command;	  /* words, parted by blanks */
+	const char *limits;	  /* the same of vmm run, for machine and container; NULL: none */
 	enum compare_net net;
 	enum compare_place place;
-	const char *needs; /* a program that must be in the root; NULL: none */
-	unsigned timeout_s;
-	const char *reason; /* COMPARE_NEVER: why */
+	const char *needs;  /* a program that must be in the root; NULL: none */
+	unsigned timeout_s; /* of one step with --quick; twice that without, four times with --full
+			     */
 };
 
 /* What a row's numbers are; the base units are nanoseconds, 1/s, bytes, or none. */
@@ -114,6 +115,7 @@ struct compare_column {
 	bool is_peer;
 	const char *script; /* a peer's text; NULL: a boundary */
 	char *reason;	    /* owned: why nothing runs in it */
+	unsigned silences;  /* how often it gave no answer */
 };
 
 /* Facts that a report shows: condition by condition. */
@@ -128,6 +130,7 @@ struct compare {
 	const char *rootfs;  /* borrowed; NULL: made */
 	const char *kernel;  /* of machines; borrowed; NULL: as vmm run finds it */
 	enum compare_level level;
+	enum compare_level amounts; /* how much each run does: less than LEVEL in the lab */
 	unsigned runs;
 	bool icount;  /* the clock counts instructions, 2 ns each */
 	bool in_lab;  /* on the lab's emulated host */

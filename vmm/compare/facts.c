@@ -96,11 +96,18 @@ void compare_facts_gather(struct compare *compare, const char *command_line)
 	compare_fact(compare, "command", "%s", command_line);
 	if (gmtime_r(&now, &utc) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &utc))
 		compare_fact(compare, "date", "%s", text);
-	compare_fact(compare, "where", "%s",
-		     !compare->in_lab ? "this host"
-		     : compare->icount
-			     ? "the lab: an emulated host whose clock counts instructions"
-			     : "the lab: an emulated host; ratios mean little, times nothing");
+	compare_fact(
+		compare, "where", "%s",
+		!compare->in_lab ? "this host"
+		: compare->icount
+			? "the lab: an emulated host with one processor, whose clock counts "
+			  "instructions"
+			: "the lab: an emulated host with one processor, on which machines and "
+			  "the monitor's threads take turns; ratios mean little, times "
+			  "nothing");
+	compare_fact(compare, "amounts", "each run does as much as with --%s%s",
+		     compare_level_names[compare->amounts],
+		     compare->in_lab ? ", as always in the lab" : "");
 	if (line_of("/proc/cpuinfo", "model name", text, sizeof(text)))
 		compare_fact(compare, "processor", "%s, %ld online", text,
 			     sysconf(_SC_NPROCESSORS_ONLN));

@@ -60,6 +60,9 @@ int compare_lab(const struct compare *compare, int argc, char **argv, const char
 	n++;
 	if (compare->icount)
 		words[n++] = (char *)"--icount";
+	/* Machines within it run well on one emulated processor only: see tests/lab/README.md. */
+	words[n++] = (char *)"--cpus";
+	words[n++] = (char *)"1";
 	words[n++] = (char *)"--timeout";
 	words[n++] = (char *)(compare->level == COMPARE_QUICK ? "1800" : "7200");
 	for (size_t i = 0; i < file_count; i++) {

@@ -23,6 +23,12 @@
 #define DENSITY_OF  (1024.0 * 1024 * 1024)
 #define STATUS_OURS 125 /* of vmm run and its like: not the workload's */
 
+/* Where the clock counts instructions, sleep costs nothing. */
+#define SETTLE_NS	 UINT64_C(100000000)
+#define SETTLE_ICOUNT_NS UINT64_C(2000000000)
+#define SETTLE_STEP_NS	 UINT64_C(20000000)
+#define SETTLE_PHASE_NS	 UINT64_C(1000000)
+
 struct measure {
 	struct compare *compare;
 	const struct compare_column *column;
@@ -47,9 +53,32 @@ static int pause_ms(uint64_t ms)
 	return 0;
 }
 
+static unsigned timeout_s(const struct measure *m)
+{
+	return m->task->timeout_s << m->compare->level;
+}
+
 static uint64_t patience(const struct measure *m)
 {
-	return compare_patience_ms(m->compare, m->task->timeout_s);
+	return compare_patience_ms(m->compare, timeout_s(m));
+}
+
+/*
+ * What the kernel still does for the run before (namespaces taken down, memory given back, by its
+ * workers and after its grace periods) would fall into the one to come. It begins at the same place
+ * between two ticks of the host's clock each time, as far as a sleep can bring that about: waiting
+ * for the next tick is a large part of the shortest starts.
+ */
+static int settle(const struct measure *m)
+{
+	uint64_t now = child_now_ns(), wait_ns = m->compare->icount ? SETTLE_ICOUNT_NS : SETTLE_NS;
+	uint64_t until = (now + wait_ns) / SETTLE_STEP_NS * SETTLE_STEP_NS + SETTLE_PHASE_NS;
+	struct timespec at = { .tv_sec = (time_t)(until / 1000000000u),
+			       .tv_nsec = (long)(until % 1000000000u) };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR && !compare_stop)
+		;
+	return compare_stop ? -EINTR : 0;
 }
 
 /* Keeps why CHILD did not do as it should. Returns RET. */
@@ -62,7 +91,7 @@ static int complain(struct measure *m, struct child *child, int ret)
 		return -EINTR;
 	free(*m->reason);
 	if (ret == -ETIMEDOUT)
-		*m->reason = compare_text("no answer in %u s", m->task->timeout_s);
+		*m->reason = compare_text("stood still: no answer in %u s", timeout_s(m));
 	else
 		*m->reason = child_complaint(child);
 	return ret;
@@ -322,7 +351,7 @@ static int look_at_idle(struct measure *m, struct idle *idle, double available_b
 	begun = child_now_ns();
 	busy = proc_busy_ns(list);
 	if (!ret)
-		ret = pause_ms(windows_ms[m->compare->level]);
+		ret = pause_ms(windows_ms[m->compare->amounts]);
 	busy = proc_busy_ns(list) - busy;
 	idle->busy[at] = (double)busy * 1e9 / (double)(child_now_ns() - begun);
 	free(list);
@@ -376,7 +405,7 @@ static int measure_idle(struct measure *m)
 static int measure_rate(struct measure *m)
 {
 	static const unsigned counts[] = { 8, 24, 100 };
-	unsigned count = counts[m->compare->level];
+	unsigned count = counts[m->compare->amounts];
 	long slots = 2 * sysconf(_SC_NPROCESSORS_ONLN);
 	struct child *children = calloc(count, sizeof(*children));
 	uint64_t begun = child_now_ns();
@@ -477,9 +506,12 @@ int compare_measure(struct compare *compare, const struct compare_column *column
 	if (task->command)
 		ret = compare_command_make(compare, column, task, &m.command, reason);
 	if (!ret) {
-		if (task->command)
+		if (task->command) {
 			remember(compare, &m);
-		ret = methods[task->method](&m);
+			ret = settle(&m);
+		}
+		if (!ret)
+			ret = methods[task->method](&m);
 	}
 	compare_command_fini(&m.command);
 	if (ret && ret != -EINTR && !*reason)

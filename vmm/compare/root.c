@@ -14,8 +14,10 @@
 #include "vmm/compare/child.h"
 #include "vmm/log.h"
 
-#define VOLUME_LEN (384ll << 20)
-#define RAW_LEN	   (192ll << 20)
+#define VOLUME_LEN     (384ll << 20)
+#define RAW_LEN	       (192ll << 20)
+
+#define ROOT_WORDS_MAX 32
 
 __asm__(".pushsection .rodata\n"
 	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n.popsection\n");
@@ -92,18 +94,32 @@ static int unpack_load(const char *path)
 	return ret;
 }
 
+/* The programs that the rows chosen need, each once, after COUNT words. */
+static void add_needs(const struct compare *compare, char *words[], unsigned count)
+{
+	unsigned first = count;
+
+	for (size_t i = 0; i < compare_row_count && count < ROOT_WORDS_MAX - 1; i++) {
+		const char *needs = compare_row_task(&compare_rows[i])->needs;
+		bool there = !needs || !compare->selected[i];
+
+		for (unsigned word = first; !there && word < count; word++)
+			there = strcmp(words[word], needs) == 0;
+		if (!there)
+			words[count++] = (char *)needs;
+	}
+	words[count] = NULL;
+}
+
 static int make_root(struct compare *compare)
 {
-	char *words[] = { (char *)"/bin/sh",
-			  (char *)"-c",
-			  (char *)setup_root,
-			  (char *)"setup-root",
-			  compare->cache,
-			  compare->load,
-			  NULL };
+	char *words[ROOT_WORDS_MAX] = { (char *)"/bin/sh",    (char *)"-c",   (char *)setup_root,
+					(char *)"setup-root", compare->cache, compare->load };
 	struct child child;
-	int ret = child_start(&child, words);
+	int ret;
 
+	add_needs(compare, words, 6);
+	ret = child_start(&child, words);
 	child_close_input(&child);
 	if (!ret)
 		ret = child_wait_end(&child, compare_patience_ms(compare, 300));
