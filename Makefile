@@ -77,6 +77,11 @@ vmm_SRC := \
 	vmm/config_finish.c \
 	vmm/config_help.c \
 	vmm/config.c \
+	vmm/late/late.c \
+	vmm/late/late_elf.c \
+	vmm/late/late_jansson.c \
+	vmm/late/late_m.c \
+	vmm/late/late_z.c \
 	vmm/guest_mem.c \
 	vmm/bus.c \
 	vmm/irq.c \
@@ -234,7 +239,7 @@ $(BUILD)/%.gz: $(BUILD)/%
 	$(Q)gzip -9nc $< >$@
 
 # What runs once a start, or prints, is made small instead of fast.
-COLD := vmm/cli/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \
+COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \
 	vmm/kernel_config% vmm/machine% vmm/run% \
 	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% arch/%
 $(BUILD)/obj/%.o: %.c

@@ -29,6 +29,7 @@ check '^vmm/boundary/' "vmm/[^/]*\.h|vmm/boundary/.*|vmm/image/.*|vmm/guest/.*|a
 check '^vmm/compare/[^/]*$' "vmm/(log|err|suggest|blob)\.h|vmm/compare/[^/]*"
 check '^vmm/compare/workload/' "vmm/compare/workload/load\.h"
 check '^vmm/image/' "vmm/(log|err)\.h|vmm/image/.*"
+check '^vmm/late/' "vmm/(log|err)\.h|vmm/late/late\.h"
 check '^vmm/guest/' "vmm/guest/.*"
 # The core names a device in machine.c (and its parts machine_*.c) alone; a boundary carries a command's streams.
 for file in $(git ls-files -co --exclude-standard 'vmm/*.c' 'vmm/*.h' | grep -vE '^vmm/(machine[a-z_]*\.[ch]$|boundary/)'); do
