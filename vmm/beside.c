@@ -15,7 +15,9 @@ static void *beside_thread(void *opaque)
 {
 	struct beside *beside = opaque;
 
+	log_hold(&beside->held);
 	beside->result = beside->fn(beside->opaque);
+	log_hold(NULL);
 	return NULL;
 }
 
@@ -50,10 +52,22 @@ void beside_start(struct beside *beside, int (*fn)(void *opaque), void *opaque)
 		beside_thread(beside);
 }
 
-int beside_join(struct beside *beside)
+static void beside_wait(struct beside *beside)
 {
 	if (beside->started)
 		pthread_join(beside->thread, NULL);
 	beside->started = false;
+}
+
+int beside_join(struct beside *beside)
+{
+	beside_wait(beside);
+	log_release(&beside->held);
 	return beside->result;
+}
+
+void beside_abandon(struct beside *beside)
+{
+	beside_wait(beside);
+	beside->held.len = 0;
 }

@@ -86,7 +86,7 @@ int kvm_host_open(struct kvm_host *kvm, unsigned cpu_count)
 
 void kvm_host_close(struct kvm_host *kvm)
 {
-	(void)beside_join(&kvm->asking);
+	beside_abandon(&kvm->asking);
 	arch_cpu_model_destroy(kvm->model);
 	kvm->model = NULL;
 	if (kvm->fd >= 0)

@@ -10,10 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#define LOG_LINE_MAX 1024
-
 static atomic_int log_level = LOG_LEVEL_INFO;
 static atomic_bool log_raw_terminal;
+static _Thread_local struct log_held *log_holder;
 
 void log_set_level(enum log_level level)
 {
@@ -40,6 +39,24 @@ static size_t log_format(char *buf, size_t room, const char *fmt, va_list args)
 	return (size_t)len < room ? (size_t)len : room - 1;
 }
 
+void log_hold(struct log_held *held)
+{
+	log_holder = held;
+}
+
+static void log_put(const char *line, size_t len)
+{
+	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+		;
+}
+
+void log_release(struct log_held *held)
+{
+	if (held->len)
+		log_put(held->line, held->len);
+	held->len = 0;
+}
+
 static void log_write(enum log_level level, const char *fmt, va_list args, const char *tail)
 {
 	static const char *const prefix[] = {
@@ -59,8 +76,12 @@ static void log_write(enum log_level level, const char *fmt, va_list args, const
 	if (atomic_load_explicit(&log_raw_terminal, memory_order_relaxed))
 		line[len++] = '\r';
 	line[len++] = '\n';
-	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
-		;
+	if (!log_holder || level != LOG_LEVEL_ERR) {
+		log_put(line, len);
+	} else if (!log_holder->len) {
+		memcpy(log_holder->line, line, len);
+		log_holder->len = len;
+	}
 	errno = saved_errno;
 }
 

@@ -6,6 +6,7 @@
 #define VMM_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/err.h"
@@ -37,6 +38,21 @@ void log_message(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * same cure whatever failed (too many open files) is followed by it.
  */
 int log_errno(int err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * A thread that works beside another does not speak for itself: between log_hold(HELD) and
+ * log_hold(NULL) its first error goes into HELD, zeroed, and its others nowhere. log_release shows
+ * it, if there is one, on whatever thread.
+ */
+#define LOG_LINE_MAX 1024
+
+struct log_held {
+	char line[LOG_LINE_MAX];
+	size_t len;
+};
+
+void log_hold(struct log_held *held);
+void log_release(struct log_held *held);
 
 #define log_err(...)   log_message(LOG_LEVEL_ERR, __VA_ARGS__)
 #define log_warn(...)  log_message(LOG_LEVEL_WARN, __VA_ARGS__)

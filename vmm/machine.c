@@ -24,6 +24,7 @@
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
+#include "vmm/late/late.h"
 #include "vmm/log.h"
 #include "vmm/machine_host.h"
 #include "vmm/machine_stats.h"
@@ -66,10 +67,10 @@ struct machine {
 	struct board_row rows[BOARD_ROWS_MAX];
 	unsigned row_count;
 	struct arch_boot boot;
-	struct beside creating; /* the vCPUs */
+	struct beside preparing; /* machine_prepare */
+	struct beside creating;	 /* the vCPUs */
 	struct vcpu vcpus[ARCH_CPUS_MAX];
 	unsigned vcpu_count;
-	bool vm_created;
 	bool platform_built;
 };
 
@@ -170,13 +171,9 @@ static int machine_build_platform(struct machine *m)
  */
 static int machine_build_pci(struct machine *m)
 {
-	int ret;
+	int ret = beside_join(&m->preparing);
 
-	if (!config_has_pci(m->config))
-		return 0;
-	ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_WINDOW_GPA,
-			      LAYOUT_PCI_WINDOW_LEN);
-	if (ret < 0)
+	if (ret < 0 || !m->pci)
 		return ret;
 	if (vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN, pci_host_ecam(m->pci)) <
 	    0)
@@ -427,14 +424,43 @@ static int machine_enter_vcpus(struct machine *m)
 
 /* ---- from nothing to ready, and back ---- */
 
-static int machine_build(struct machine *m)
+/* What knows neither KVM nor the host's side, beside the opening of these. */
+static int machine_prepare(void *opaque)
+{
+	struct machine *m = opaque;
+	int ret = 0;
+
+	if (config_has_pci(m->config))
+		ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA,
+				      LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN);
+	late_elf_open(); /* for the kernel */
+	return ret;
+}
+
+int machine_begin(struct machine **out, const struct config *config)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return log_errno(ENOMEM, "build the machine");
+	m->config = config;
+	m->serial_irq = IRQ_LINE_NONE;
+	m->power_irq = IRQ_LINE_NONE;
+	if (vm_init(&m->vm) < 0) {
+		free(m);
+		return log_errno(ENOMEM, "build the machine");
+	}
+	beside_start(&m->preparing, machine_prepare, m);
+	*out = m;
+	return 0;
+}
+
+static int machine_build_hardware(struct machine *m)
 {
 	int ret = vm_create(&m->vm, m->kvm, m->config->memory_len);
 
-	if (ret < 0)
-		return ret;
-	m->vm_created = true;
-	ret = machine_build_pci(m);
+	if (ret == 0)
+		ret = machine_build_pci(m);
 	if (ret == 0)
 		ret = vm_create_irqchip(&m->vm);
 	timeline_mark(m->timeline, "virtual machine and memory");
@@ -443,6 +469,19 @@ static int machine_build(struct machine *m)
 	if (ret == 0)
 		ret = machine_build_virtio(m);
 	timeline_mark(m->timeline, "devices");
+	return ret;
+}
+
+int machine_build(struct machine *m, const struct machine_base *base)
+{
+	int ret;
+
+	m->kvm = base->kvm;
+	m->host = base->host;
+	m->io = base->io;
+	m->end = base->end;
+	m->timeline = base->timeline;
+	ret = machine_build_hardware(m);
 	if (ret < 0)
 		return ret;
 	beside_start(&m->creating, machine_create_vcpus, m);
@@ -459,39 +498,14 @@ static int machine_build(struct machine *m)
 	return ret;
 }
 
-int machine_create(struct machine **out, const struct config *config, struct kvm_host *kvm,
-		   struct machine_host *host, struct io_threads *io, struct end *end,
-		   struct timeline *timeline)
-{
-	struct machine *m = calloc(1, sizeof(*m));
-	int ret;
-
-	if (!m)
-		return log_errno(ENOMEM, "build the machine");
-	m->config = config;
-	m->kvm = kvm;
-	m->host = host;
-	m->io = io;
-	m->end = end;
-	m->timeline = timeline;
-	m->serial_irq = IRQ_LINE_NONE;
-	m->power_irq = IRQ_LINE_NONE;
-	ret = machine_build(m);
-	if (ret < 0) {
-		machine_destroy(m);
-		return ret;
-	}
-	*out = m;
-	return 0;
-}
-
 void machine_destroy(struct machine *m)
 {
 	struct irq_router *router;
 
 	if (!m)
 		return;
-	(void)beside_join(&m->creating);
+	beside_abandon(&m->preparing);
+	beside_abandon(&m->creating);
 	while (m->vcpu_count)
 		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
 	router = &m->vm.irq.router;
@@ -511,9 +525,9 @@ void machine_destroy(struct machine *m)
 	}
 	irq_release(router, &m->power_irq);
 	irq_release(router, &m->serial_irq);
-	if (m->vm_created)
-		vm_destroy(&m->vm);
-	char_hub_reset(m->host->console);
+	vm_destroy(&m->vm);
+	if (m->host)
+		char_hub_reset(m->host->console);
 	free(m);
 }
 

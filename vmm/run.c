@@ -42,7 +42,7 @@ struct run {
 	struct io_threads io;
 	struct end end;
 	struct machine_host *host;
-	struct machine *machine; /* between machine_create and machine_destroy */
+	struct machine *machine; /* between machine_begin and machine_destroy */
 	sigset_t old_mask;
 	int stats_fd; /* -1: none asked for */
 	int signal_fd;
@@ -308,11 +308,18 @@ static void run_forget_end(struct run *run)
 
 static int run_boot_once(struct run *run, struct timeline *timeline)
 {
-	int ret;
+	const struct machine_base base = { .kvm = &run->kvm,
+					   .host = run->host,
+					   .io = &run->io,
+					   .end = &run->end,
+					   .timeline = timeline };
+	int ret = 0;
 
 	run_forget_end(run);
-	ret = machine_create(&run->machine, run->config, &run->kvm, run->host, &run->io, &run->end,
-			     timeline);
+	if (!run->machine)
+		ret = machine_begin(&run->machine, run->config);
+	if (ret == 0)
+		ret = machine_build(run->machine, &base);
 	if (ret < 0)
 		return ret;
 	ret = io_threads_start(&run->io);
@@ -415,8 +422,10 @@ static int run_open(struct run *run, struct timeline *timeline)
 		.hangup = run_hung_up,
 		.opaque = run,
 	};
-	int ret = kvm_host_open(&run->kvm, config->cpus);
+	int ret = machine_begin(&run->machine, config);
 
+	if (ret == 0)
+		ret = kvm_host_open(&run->kvm, config->cpus);
 	if (ret < 0)
 		return ret;
 	timeline_mark(timeline, "/dev/kvm");
@@ -455,6 +464,7 @@ static int run_open(struct run *run, struct timeline *timeline)
 static void run_close(struct run *run)
 {
 	probe_warning_join(&run->warning);
+	machine_destroy(run->machine);
 	machine_host_close(run->host);
 	if (run->owner_attached)
 		run->owner->detach(run->owner->opaque);

@@ -80,34 +80,25 @@ static int vm_pio_doorbell(void *opaque, const struct bus_doorbell *bell, bool a
 static const struct bus_kernel_ops vm_mmio_kernel = { .doorbell = vm_mmio_doorbell };
 static const struct bus_kernel_ops vm_pio_kernel = { .doorbell = vm_pio_doorbell };
 
-static int vm_build(struct vm *vm, uint64_t memory_len)
+int vm_init(struct vm *vm)
 {
 	int ret;
 
+	memset(vm, 0, sizeof(*vm));
+	vm->fd = -1;
+	ret = bus_init(&vm->mmio, &vm_mmio_kernel, vm);
+	return ret < 0 ? ret : bus_init(&vm->pio, &vm_pio_kernel, vm);
+}
+
+int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len)
+{
+	vm->kvm = kvm;
 	do {
 		vm->fd = ioctl(vm->kvm->fd, KVM_CREATE_VM, 0ul);
 	} while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return log_errno(errno, "create a virtual machine (KVM_CREATE_VM)");
-	ret = vm_add_memory(vm, memory_len);
-	if (ret == 0)
-		ret = bus_init(&vm->mmio, &vm_mmio_kernel, vm);
-	if (ret == 0)
-		ret = bus_init(&vm->pio, &vm_pio_kernel, vm);
-	return ret;
-}
-
-int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len)
-{
-	int ret;
-
-	memset(vm, 0, sizeof(*vm));
-	vm->kvm = kvm;
-	vm->fd = -1;
-	ret = vm_build(vm, memory_len);
-	if (ret < 0)
-		vm_destroy(vm);
-	return ret;
+	return vm_add_memory(vm, memory_len);
 }
 
 int vm_create_irqchip(struct vm *vm)
