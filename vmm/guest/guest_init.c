@@ -70,6 +70,30 @@ static int load_modules(const struct workload *workload)
 	return 0;
 }
 
+/*
+ * With too little memory Linux reads the pages of running programs from the disk over and over for
+ * minutes before it kills one. Where it has the multi-generational LRU it can be told to kill when
+ * it cannot keep what was used within so many milliseconds (Documentation/admin-guide/mm/
+ * multigen_lru.rst, "Thrashing prevention"; a second is what it recommends).
+ */
+static void kill_before_thrashing(void)
+{
+	static const char *const words[][2] = {
+		{ "/sys/kernel/mm/lru_gen/enabled", "y" },
+		{ "/sys/kernel/mm/lru_gen/min_ttl_ms", "1000" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		int fd = open(words[i][0], O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, words[i][1], strlen(words[i][1])) < 0) {
+			/* A kernel without it goes on as it does. */
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 /* All that comes before the command. */
 static int prepare(const struct workload *workload)
 {
@@ -77,6 +101,7 @@ static int prepare(const struct workload *workload)
 
 	if (ret == 0)
 		ret = guest_mount_system(error_text, sizeof(error_text));
+	kill_before_thrashing();
 	if (ret == 0)
 		ret = guest_mount_volumes(workload, error_text, sizeof(error_text));
 	if (ret == 0 && workload->hostname &&
