@@ -2,6 +2,7 @@
  * vmm doctor: the host's side. Every check tries the thing itself rather than asking about it. Main
  * thread.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/kvm.h>
@@ -149,14 +150,39 @@ static void check_io_uring(struct doctor_report *report)
 		doctor_cure(report, "boot a host kernel with CONFIG_IO_URING");
 }
 
-static void check_passt(struct doctor_report *report)
+/* PROGRAM, which is run by its name alone, is of PACKAGE. */
+static void check_program(struct doctor_report *report, const char *program, const char *option,
+			  const char *package)
 {
-	if (config_is_in_path("passt")) {
-		doctor_add(report, "passt", DOCTOR_OK, "passt is there for --net user");
+	if (config_is_in_path(program)) {
+		doctor_add(report, program, DOCTOR_OK, "%s is there for %s", program, option);
 		return;
 	}
-	doctor_add(report, "passt", DOCTOR_WARN, "passt is not in PATH, --net user needs it");
-	doctor_cure(report, "sudo apt-get install passt");
+	doctor_add(report, program, DOCTOR_WARN, "%s is not in PATH, %s needs it", program, option);
+	doctor_cure(report, "sudo apt-get install %s", package);
+}
+
+static void check_liblxc(struct doctor_report *report)
+{
+	void *library = dlopen("liblxc.so.1", RTLD_NOW | RTLD_LOCAL);
+
+	if (library) {
+		dlclose(library);
+		doctor_add(report, "liblxc", DOCTOR_OK, "liblxc is there for --as container");
+		return;
+	}
+	doctor_add(report, "liblxc", DOCTOR_WARN, "no liblxc.so.1, --as container needs it");
+	doctor_cure(report, "sudo apt-get install liblxc1");
+}
+
+static void check_containers(struct doctor_report *report)
+{
+	static const char ordinary[] = "--as container by an ordinary user";
+
+	check_liblxc(report);
+	check_program(report, "nft", "--net bridge", "nftables");
+	check_program(report, "newuidmap", ordinary, "uidmap");
+	check_program(report, "newgidmap", ordinary, "uidmap");
 }
 
 static void check_images(struct doctor_report *report)
@@ -257,8 +283,9 @@ void doctor_check_host(struct doctor_report *report)
 {
 	check_kvm(report);
 	check_io_uring(report);
-	check_passt(report);
+	check_program(report, "passt", "--net user", "passt");
 	check_images(report);
+	check_containers(report);
 	check_net(report);
 	check_limits(report);
 }
