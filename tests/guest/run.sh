@@ -3,7 +3,7 @@
 # Bare guests (tests/guest/cases) in our monitor: how machines end, the devices as honest drivers see
 # them, and what lying drivers can do, on both transports and with both I/O engines. A guest prints
 # a line a case; its lines are passed on with the machine's kind before them. VMM and VMM_ASAN name the
-# programs; TESTS=PATTERN picks machines by name.
+# programs; TESTS=PATTERN picks machines by name; NOTIFICATIONS is how many one disk gets (a million).
 # shellcheck disable=SC2317,SC2163 # functions are run by name, and exported
 set -u
 
@@ -215,7 +215,7 @@ hostile()
 	rm -f "$work/in" "$work/from"
 	mkfifo "$work/in" "$work/from"
 	exec 8<>"$work/in"
-	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 120 \
+	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 240 \
 		--disk "$work/victim.img,id=victim,queues=2" --disk "$work/healthy.img" \
 		--net tap=tap0 "${@:2}" <"$work/in" >"$work/from" 8>&- &
 	pid=$!
@@ -309,7 +309,7 @@ for transport in pci mmio; do
 		kind="$transport $engine"
 		set -- --transport $transport --io-engine $engine
 		notifications=
-		[ "$kind" != "pci io_uring" ] || notifications=notifications=50000
+		[ "$kind" != "pci io_uring" ] || notifications=notifications=${NOTIFICATIONS:-1000000}
 		case $kind in "pci epoll" | "mmio io_uring") set -- "$@" --io-threads 2 ;; esac
 		if [ -n "$without_net" ]; then
 			echo "skip $kind: hostile: $without_net"
