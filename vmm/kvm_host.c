@@ -1,6 +1,6 @@
 /*
  * /dev/kvm, and what it says of itself. Of all calls of a start KVM_GET_SUPPORTED_CPUID takes the
- * longest where CPUID itself is emulated (0.7 ms), so it is made beside the others.
+ * longest where CPUID itself is emulated: 0.7 ms.
  */
 #include "vmm/kvm_host.h"
 
@@ -63,30 +63,17 @@ static int kvm_host_check(struct kvm_host *kvm)
 	return 0;
 }
 
-static int kvm_host_ask_model(void *opaque)
-{
-	struct kvm_host *kvm = opaque;
-
-	return arch_cpu_model_create(&kvm->model, kvm->fd, kvm->cpu_count);
-}
-
-int kvm_host_open(struct kvm_host *kvm, unsigned cpu_count)
+int kvm_host_open(struct kvm_host *kvm)
 {
 	int ret;
 
 	memset(kvm, 0, sizeof(*kvm));
-	kvm->cpu_count = cpu_count;
 	ret = kvm_host_open_device(kvm);
-	if (ret == 0)
-		ret = kvm_host_check(kvm);
-	if (ret == 0)
-		beside_start(&kvm->asking, kvm_host_ask_model, kvm);
-	return ret;
+	return ret < 0 ? ret : kvm_host_check(kvm);
 }
 
 void kvm_host_close(struct kvm_host *kvm)
 {
-	beside_abandon(&kvm->asking);
 	arch_cpu_model_destroy(kvm->model);
 	kvm->model = NULL;
 	if (kvm->fd >= 0)
@@ -94,9 +81,9 @@ void kvm_host_close(struct kvm_host *kvm)
 	kvm->fd = -1;
 }
 
-int kvm_host_cpu_model(struct kvm_host *kvm, struct arch_cpu_model **model)
+int kvm_host_cpu_model(struct kvm_host *kvm, unsigned cpu_count, struct arch_cpu_model **model)
 {
-	int ret = beside_join(&kvm->asking);
+	int ret = kvm->model ? 0 : arch_cpu_model_create(&kvm->model, kvm->fd, cpu_count);
 
 	*model = kvm->model;
 	return ret;

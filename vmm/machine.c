@@ -24,6 +24,8 @@
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
+#include "vmm/beside.h"
+#include "vmm/kvm_host.h"
 #include "vmm/late/late.h"
 #include "vmm/log.h"
 #include "vmm/machine_host.h"
@@ -67,8 +69,10 @@ struct machine {
 	struct board_row rows[BOARD_ROWS_MAX];
 	unsigned row_count;
 	struct arch_boot boot;
-	struct beside preparing; /* machine_prepare */
-	struct beside creating;	 /* the vCPUs */
+	struct beside *beside; /* borrowed; these are done there, one after another: */
+	struct beside_job preparing;
+	struct beside_job asking;
+	struct beside_job creating;
 	struct vcpu vcpus[ARCH_CPUS_MAX];
 	unsigned vcpu_count;
 	bool platform_built;
@@ -171,7 +175,7 @@ static int machine_build_platform(struct machine *m)
  */
 static int machine_build_pci(struct machine *m)
 {
-	int ret = beside_join(&m->preparing);
+	int ret = beside_join(m->beside, &m->preparing);
 
 	if (ret < 0 || !m->pci)
 		return ret;
@@ -400,7 +404,7 @@ static int machine_create_vcpus(void *opaque)
 {
 	struct machine *m = opaque;
 	struct arch_cpu_model *model;
-	int ret = kvm_host_cpu_model(m->kvm, &model);
+	int ret = kvm_host_cpu_model(m->kvm, m->config->cpus, &model);
 
 	if (ret == 0)
 		ret = arch_cpu_model_complete(model, m->vm.fd);
@@ -411,7 +415,7 @@ static int machine_create_vcpus(void *opaque)
 
 static int machine_enter_vcpus(struct machine *m)
 {
-	int ret = beside_join(&m->creating);
+	int ret = beside_join(m->beside, &m->creating);
 
 	for (unsigned i = 0; ret == 0 && i < m->vcpu_count; i++)
 		ret = vcpu_set_entry(&m->vcpus[i], &m->boot);
@@ -437,20 +441,33 @@ static int machine_prepare(void *opaque)
 	return ret;
 }
 
-int machine_begin(struct machine **out, const struct config *config)
+/* What fails here fails again, and is said, when the vCPUs are created. */
+static int machine_ask_model(void *opaque)
+{
+	struct machine *m = opaque;
+	struct arch_cpu_model *model;
+
+	return kvm_host_cpu_model(m->kvm, m->config->cpus, &model);
+}
+
+int machine_begin(struct machine **out, const struct config *config, struct kvm_host *kvm,
+		  struct beside *beside)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return log_errno(ENOMEM, "build the machine");
 	m->config = config;
+	m->kvm = kvm;
+	m->beside = beside;
 	m->serial_irq = IRQ_LINE_NONE;
 	m->power_irq = IRQ_LINE_NONE;
 	if (vm_init(&m->vm) < 0) {
 		free(m);
 		return log_errno(ENOMEM, "build the machine");
 	}
-	beside_start(&m->preparing, machine_prepare, m);
+	beside_do(beside, &m->preparing, machine_prepare, m);
+	beside_do(beside, &m->asking, machine_ask_model, m);
 	*out = m;
 	return 0;
 }
@@ -476,7 +493,6 @@ int machine_build(struct machine *m, const struct machine_base *base)
 {
 	int ret;
 
-	m->kvm = base->kvm;
 	m->host = base->host;
 	m->io = base->io;
 	m->end = base->end;
@@ -484,7 +500,7 @@ int machine_build(struct machine *m, const struct machine_base *base)
 	ret = machine_build_hardware(m);
 	if (ret < 0)
 		return ret;
-	beside_start(&m->creating, machine_create_vcpus, m);
+	beside_do(m->beside, &m->creating, machine_create_vcpus, m);
 	ret = machine_load(m);
 	timeline_mark(m->timeline, "tables");
 	if (ret == 0)
@@ -504,8 +520,9 @@ void machine_destroy(struct machine *m)
 
 	if (!m)
 		return;
-	beside_abandon(&m->preparing);
-	beside_abandon(&m->creating);
+	beside_abandon(m->beside, &m->preparing);
+	beside_abandon(m->beside, &m->asking);
+	beside_abandon(m->beside, &m->creating);
 	while (m->vcpu_count)
 		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
 	router = &m->vm.irq.router;

@@ -15,6 +15,7 @@
 
 #include "vmm/end.h"
 #include "vmm/io_threads.h"
+#include "vmm/beside.h"
 #include "vmm/kvm_host.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
@@ -38,6 +39,7 @@ struct run {
 	const struct config *config;
 	const struct run_owner *owner; /* or NULL */
 	bool owner_attached;
+	struct beside beside;
 	struct kvm_host kvm;
 	struct io_threads io;
 	struct end end;
@@ -308,16 +310,14 @@ static void run_forget_end(struct run *run)
 
 static int run_boot_once(struct run *run, struct timeline *timeline)
 {
-	const struct machine_base base = { .kvm = &run->kvm,
-					   .host = run->host,
-					   .io = &run->io,
-					   .end = &run->end,
-					   .timeline = timeline };
+	const struct machine_base base = {
+		.host = run->host, .io = &run->io, .end = &run->end, .timeline = timeline
+	};
 	int ret = 0;
 
 	run_forget_end(run);
 	if (!run->machine)
-		ret = machine_begin(&run->machine, run->config);
+		ret = machine_begin(&run->machine, run->config, &run->kvm, &run->beside);
 	if (ret == 0)
 		ret = machine_build(run->machine, &base);
 	if (ret < 0)
@@ -422,10 +422,12 @@ static int run_open(struct run *run, struct timeline *timeline)
 		.hangup = run_hung_up,
 		.opaque = run,
 	};
-	int ret = machine_begin(&run->machine, config);
+	int ret;
 
+	beside_init(&run->beside);
+	ret = kvm_host_open(&run->kvm);
 	if (ret == 0)
-		ret = kvm_host_open(&run->kvm, config->cpus);
+		ret = machine_begin(&run->machine, config, &run->kvm, &run->beside);
 	if (ret < 0)
 		return ret;
 	timeline_mark(timeline, "/dev/kvm");
@@ -475,6 +477,7 @@ static void run_close(struct run *run)
 	}
 	io_threads_destroy(&run->io);
 	kvm_host_close(&run->kvm);
+	beside_fini(&run->beside);
 	if (run->panic_fd >= 0)
 		close(run->panic_fd);
 	if (run->signal_fd >= 0)
