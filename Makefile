@@ -56,6 +56,7 @@ vmm_SRC := \
 	vmm/cli/completion.c \
 	vmm/cli/help.c \
 	vmm/cli/run.c \
+	vmm/cli/freeze.c \
 	vmm/cli/version.c \
 	vmm/log.c \
 	vmm/suggest.c \
@@ -115,6 +116,7 @@ vmm_SRC := \
 	vmm/boundary/state.c \
 	vmm/boundary/container_filter.c \
 	vmm/boundary/container_cgroup.c \
+	vmm/boundary/container_freeze.c \
 	vmm/boundary/container_bridge.c \
 	vmm/boundary/container_pasta.c \
 	vmm/boundary/container_lxc.c \

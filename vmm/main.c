@@ -15,9 +15,10 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "run", cli_run },	    { "compare", cli_compare },	  { "doctor", cli_doctor },
-	{ "help", cli_help },	    { "--help", cli_help },	  { "-h", cli_help },
-	{ "version", cli_version }, { "--version", cli_version },
+	{ "run", cli_run },	      { "compare", cli_compare }, { "doctor", cli_doctor },
+	{ "freeze", cli_freeze },     { "thaw", cli_freeze },	  { "help", cli_help },
+	{ "--help", cli_help },	      { "-h", cli_help },	  { "version", cli_version },
+	{ "--version", cli_version },
 };
 
 /*

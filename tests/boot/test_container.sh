@@ -379,23 +379,44 @@ killed_at_random()
 	nothing_is_left
 }
 
+# stands FILE: nothing is added to it for half a second.
+stands()
+{
+	local before
+
+	before=$(stat -c %s "$1")
+	sleep 0.5
+	[ "$(stat -c %s "$1")" = "$before" ]
+}
+
 freezes()
 {
-	local dir pid before
+	local pid twin before
 
-	in_background container --net none -- sh -c 'while :; do echo; sleep 0.05; done' \
+	in_background container --name iced --net none -- sh -c 'while :; do echo; sleep 0.05; done' \
 		>"$work/beats"
 	wait_for 300 test -s "$work/beats"
-	dir=$(find /sys/fs/cgroup -maxdepth 1 -name "vmm-*" | head -n 1)
-	echo 1 >"$dir/cgroup.freeze"
-	wait_for 300 grep -q "frozen 1" "$dir/cgroup.events"
+	refused_with "no container of yours" "$vmm" freeze other
+	"$vmm" freeze iced
+	# What was on its way arrives still.
+	wait_for 30 stands "$work/beats"
+	"$vmm" freeze iced
 	before=$(stat -c %s "$work/beats")
-	sleep 0.5
-	[ "$(stat -c %s "$work/beats")" = "$before" ]
-	echo 0 >"$dir/cgroup.freeze"
+	"$vmm" thaw iced
 	wait_for 300 sh -c "[ \$(stat -c %s $work/beats) != $before ]"
-	kill "$pid"
+	# Which of two it would be is not for us to say.
+	twin=$pid
+	in_background container --name iced --net none -- sleep 1000
+	wait_for 300 refused_with "2 containers have this name" "$vmm" freeze iced
+	kill -KILL "$pid"
 	wait "$pid" || :
+	# A frozen one dies with its vmm.
+	"$vmm" freeze iced
+	kill -KILL "$twin"
+	wait "$twin" || :
+	refused_with "no container of yours" "$vmm" thaw iced
+	quick container -- true
+	[ -z "$(find /sys/fs/cgroup -maxdepth 2 -name "vmm-*")" ]
 }
 
 for as in container host; do

@@ -64,6 +64,8 @@ static void a_living_run_is_not_swept(void **state)
 	assert_int_equal(swept, 0);
 	state_each(&dir, "container", count_each, &seen);
 	assert_int_equal(seen, 1);
+	state_each_living(&dir, "container", count_each, &seen);
+	assert_int_equal(seen, 2);
 	state_entry_remove(&dir, &entry);
 	remove_temporary(&dir);
 }
@@ -71,7 +73,7 @@ static void a_living_run_is_not_swept(void **state)
 static void a_dead_run_is_swept_once(void **state)
 {
 	struct state_dir dir;
-	unsigned swept = 0;
+	unsigned swept = 0, seen = 0;
 	int status;
 	pid_t pid;
 
@@ -86,6 +88,10 @@ static void a_dead_run_is_swept_once(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	state_each_living(&dir, "container", count_each, &seen);
+	assert_int_equal(seen, 0);
+	state_each(&dir, "container", count_each, &seen);
+	assert_int_equal(seen, 1);
 	assert_int_equal(state_sweep(&dir, "host", count, &swept), 0);
 	assert_int_equal(swept, 0);
 	assert_int_equal(state_sweep(&dir, "container", count, &swept), 0);

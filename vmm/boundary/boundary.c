@@ -1,6 +1,6 @@
 /*
- * The boundaries there are, and the order in which one is used. Called by vmm/cli/run.c on the main
- * thread.
+ * The boundaries there are, and the order in which one is used. Called by vmm/cli/run.c and
+ * freeze.c on the main thread.
  */
 #include "vmm/boundary/boundary.h"
 
@@ -26,4 +26,15 @@ int boundary_run(const struct config *config, struct timeline *timeline)
 	if (boundary->refuse(config) < 0 || boundary->sweep() < 0)
 		return EXIT_STATUS_HOST;
 	return boundary->run(config, timeline);
+}
+
+int boundary_freeze(const char *name, bool frozen)
+{
+	int ret = -ESRCH;
+
+	for (size_t i = 0; ret == -ESRCH && i < ARRAY_SIZE(boundaries); i++) {
+		if (boundaries[i] && boundaries[i]->freeze)
+			ret = boundaries[i]->freeze(name, frozen);
+	}
+	return ret < 0 ? EXIT_STATUS_HOST : 0;
 }

@@ -18,6 +18,9 @@ struct boundary_ops {
 	/* Removes what a killed run left behind; quick when there is nothing. 0 or -errno, logged.
 	 */
 	int (*sweep)(void);
+	/* Stops (or, FROZEN being false, continues) the one that runs by NAME. NULL: cannot be. 0
+	 * or -errno, logged. */
+	int (*freeze)(const char *name, bool frozen);
 };
 
 extern const struct boundary_ops boundary_machine;
@@ -32,5 +35,8 @@ extern const struct boundary_ops boundary_host;
 /* Runs the command of CONFIG (complete, with a rootfs) as CONFIG says: refuse, sweep, run. Returns
  * the process's exit status. */
 int boundary_run(const struct config *config, struct timeline *timeline) MUST_CHECK;
+
+/* Freezes or thaws what runs by NAME. Returns the process's exit status. */
+int boundary_freeze(const char *name, bool frozen) MUST_CHECK;
 
 #endif

@@ -220,6 +220,10 @@ static int make_outside(struct container *container)
 	char pipe_name[64];
 	int ret = container_cgroup_plan(container);
 
+	/* For container_freeze.c. A line's end in it would begin another word. */
+	if (!strchr(container->config->name, '\n') &&
+	    !state_note(&container->entry, "name", container->config->name))
+		ret = -ENOSPC;
 	container_pasta_name_pipe(pipe_name);
 	if (ret == 0 && net == CONFIG_NET_USER && !state_note(&container->entry, "pipe", pipe_name))
 		ret = -ENOSPC;
@@ -228,7 +232,7 @@ static int make_outside(struct container *container)
 		lock_fd = state_lock_all(&container->state);
 		ret = lock_fd < 0 ? lock_fd : container_bridge_plan(container);
 	}
-	if (ret < 0 || !container->entry.text[0])
+	if (ret < 0)
 		return ret;
 	ret = state_entry_create(&container->state, &container->entry, "container");
 	if (ret == 0)
@@ -319,4 +323,5 @@ const struct boundary_ops boundary_container = {
 	.refuse = container_refuse,
 	.run = container_run,
 	.sweep = container_sweep,
+	.freeze = container_freeze,
 };

@@ -1,8 +1,8 @@
 /*
  * The parts of a container's run, one file each: container.c (the parent), container_lxc.c (the
  * child that hands everything to liblxc and waits there), container_cgroup.c (limits),
- * container_bridge.c and container_pasta.c (networks), container_ids.c (user namespaces). Main
- * thread of their process.
+ * container_freeze.c (stopping one that runs, from outside), container_bridge.c and
+ * container_pasta.c (networks), container_ids.c (user namespaces). Main thread of their process.
  */
 #ifndef VMM_BOUNDARY_CONTAINER_H
 #define VMM_BOUNDARY_CONTAINER_H
@@ -70,11 +70,17 @@ int container_cgroup_make(struct container *container) MUST_CHECK;
 int container_cgroup_enter(const struct container_cgroup *cgroup) MUST_CHECK;
 /* Whether the kernel killed for the memory limit. */
 bool container_cgroup_hit_memory_limit(const struct container_cgroup *cgroup);
-/* Stops and continues all processes there. 0 or -errno. */
-int container_cgroup_freeze(const struct container_cgroup *cgroup, bool frozen) MUST_CHECK;
+/*
+ * Stops or continues all processes in the control group PATH, and waits until that is so. 0, or
+ * -errno: -ENOENT where it cannot be frozen, -ETIMEDOUT when a process does not stop.
+ */
+int container_cgroup_freeze(const char *path, bool frozen) MUST_CHECK;
 /* Kills what is left in it and removes it. 0 or -errno. */
 int container_cgroup_remove_path(const char *path);
 void container_cgroup_remove(struct container_cgroup *cgroup);
+
+/* container_freeze.c: freezes or thaws the container that runs by NAME. 0 or -errno, logged. */
+int container_freeze(const char *name, bool frozen) MUST_CHECK;
 
 /*
  * container_bridge.c. Plans the address and notes it in the entry, with the lock over all runs

@@ -306,14 +306,19 @@ bool container_cgroup_hit_memory_limit(const struct container_cgroup *cgroup)
 	return false;
 }
 
-int container_cgroup_freeze(const struct container_cgroup *cgroup, bool frozen)
+int container_cgroup_freeze(const char *path, bool frozen)
 {
-	for (unsigned i = 0; i < cgroup->dir_count; i++) {
-		if (cgroup->unified || !cgroup->dirs[i].controllers[0])
-			return write_file(cgroup->dirs[i].path, "cgroup.freeze",
-					  frozen ? "1" : "0");
+	static const struct timespec pause = { .tv_nsec = 2000000 };
+	char text[256];
+	int ret = write_file(path, "cgroup.freeze", frozen ? "1" : "0");
+
+	for (unsigned try = 0; ret == 0 && try < 2500; try++) {
+		if (read_file(path, "cgroup.events", text, sizeof(text)) &&
+		    strstr(text, frozen ? "frozen 1" : "frozen 0"))
+			return 0;
+		nanosleep(&pause, NULL);
 	}
-	return -ENOENT;
+	return ret < 0 ? ret : -ETIMEDOUT;
 }
 
 /* ---- removing them ---- */

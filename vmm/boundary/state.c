@@ -181,8 +181,8 @@ int state_sweep(const struct state_dir *dir, const char *kind,
 	return 0;
 }
 
-void state_each(const struct state_dir *dir, const char *kind,
-		void (*fn)(const char *text, void *opaque), void *opaque)
+static void each(const struct state_dir *dir, const char *kind, bool living,
+		 void (*fn)(const char *text, void *opaque), void *opaque)
 {
 	char text[STATE_TEXT_MAX];
 	DIR *stream = list(dir);
@@ -194,13 +194,25 @@ void state_each(const struct state_dir *dir, const char *kind,
 		if (!is_kind(item->d_name, kind))
 			continue;
 		fd = openat(dir->fd, item->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0 || (living && flock(fd, LOCK_SH | LOCK_NB) == 0))
 			continue;
 		read_text(fd, text);
 		fn(text, opaque);
 	}
 	if (stream)
 		closedir(stream);
+}
+
+void state_each(const struct state_dir *dir, const char *kind,
+		void (*fn)(const char *text, void *opaque), void *opaque)
+{
+	each(dir, kind, false, fn, opaque);
+}
+
+void state_each_living(const struct state_dir *dir, const char *kind,
+		       void (*fn)(const char *text, void *opaque), void *opaque)
+{
+	each(dir, kind, true, fn, opaque);
 }
 
 int state_lock_all(const struct state_dir *dir)

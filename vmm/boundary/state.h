@@ -59,6 +59,9 @@ int state_sweep(const struct state_dir *dir, const char *kind,
 /* Calls FN with the text of every entry of KIND, of the living and the dead. */
 void state_each(const struct state_dir *dir, const char *kind,
 		void (*fn)(const char *text, void *opaque), void *opaque);
+/* The same, of the living only. */
+void state_each_living(const struct state_dir *dir, const char *kind,
+		       void (*fn)(const char *text, void *opaque), void *opaque);
 
 /* A lock over all runs, for what they share: its descriptor, to be closed; or -errno, logged. */
 int state_lock_all(const struct state_dir *dir) MUST_CHECK;

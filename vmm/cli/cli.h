@@ -8,6 +8,8 @@
 int cli_run(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_compare(int argc, char **argv);
+/* "freeze" and "thaw", by argv[0]. */
+int cli_freeze(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

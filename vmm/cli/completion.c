@@ -23,7 +23,7 @@ static void print_words(const struct config_field *option, const char *separator
 		printf("%s%s", i ? separator : "", option->words[i]);
 }
 
-static const char commands[] = "run compare doctor help version";
+static const char commands[] = "run compare doctor freeze thaw help version";
 static const char compare_options[] =
 	"--rows --runs --as --peer --rootfs --kernel --program --json --html --svg --quick --full "
 	"--list --lab --icount --verbose --help";
