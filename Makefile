@@ -166,6 +166,7 @@ devices_SRC := \
 	devices/char/char_stream_in.c \
 	devices/char/char_stream_out.c \
 	devices/char/terminal.c \
+	devices/char/char_show.c \
 	devices/char/char_hub.c \
 	devices/virtio/console_port.c \
 	devices/virtio/console_control.c \

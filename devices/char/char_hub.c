@@ -1,5 +1,6 @@
 /*
- * The console hub: which port is shown, and the way of its bytes to the host and back.
+ * The console hub: the way of the ports' bytes to the host and back. Which of them are shown is
+ * char_show.c's.
  *
  * Threads: the serial port writes on vCPU threads, all else is the loop's. One lock guards the hub;
  * it is a leaf: a device writes with its own lock held, so front ends are called without the hub's.
@@ -19,7 +20,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "devices/char/char_lines.h"
+#include "devices/char/char_show.h"
 #include "devices/char/char_sink.h"
 #include "devices/char/terminal.h"
 #include "vmm/log.h"
@@ -33,9 +34,7 @@
 struct hub_port {
 	struct char_port port; /* first: ops get this */
 	struct char_hub *hub;
-	bool serial;
-	bool blocked;	       /* took less than offered: writable is owed */
-	struct char_line line; /* of everything the port said */
+	bool blocked; /* took less than offered: writable is owed */
 };
 
 struct char_hub {
@@ -48,14 +47,8 @@ struct char_hub {
 	struct hub_port serial;
 	struct hub_port virtio;
 
-	bool virtio_up; /* hvc0 has spoken: the serial port is not shown any more */
-	bool panicked;
-	const struct hub_port *panic_port; /* that said so */
+	struct char_show show;
 	bool closed_said;
-	struct char_tail tail;
-	struct char_replay replay;
-	char held[CHAR_LINE_MAX + 2]; /* hvc0's line that may be a repetition */
-	size_t held_len;
 
 	struct loop_event in_event;
 	struct loop_event out_event;
@@ -68,7 +61,6 @@ struct char_hub {
 	struct loop_deferred flush;
 	struct loop_timer timer;
 	bool timer_armed;
-	uint64_t held_since_ns;
 	uint64_t flushed_ns;
 
 	/* Input, the loop's thread only, but for input_held. */
@@ -106,104 +98,12 @@ static void hub_flush(struct char_hub *hub, uint64_t now_ns)
 		hub_need_loop(hub);
 }
 
-static void hub_show_line(struct char_hub *hub, const struct hub_port *from)
+/* The port took less than it was offered: where EPOLLOUT does not tell of room, the timer looks. */
+static void hub_note_blocked(struct char_hub *hub, struct hub_port *from, bool blocked)
 {
-	char_tail_add(&hub->tail, &from->line);
-	if (from->serial && hub->options.virtio_console)
-		char_replay_remember(&hub->replay, &from->line);
-}
-
-/* Looks at what a port says. True when it contained the panic line for the first time. */
-static bool hub_scan(struct char_hub *hub, struct hub_port *from, const uint8_t *data, size_t len,
-		     bool shown)
-{
-	bool panic = false;
-
-	for (size_t i = 0; i < len; i++) {
-		if (!char_line_add(&from->line, data[i]))
-			continue;
-		if (shown)
-			hub_show_line(hub, from);
-		if (!hub->panicked && char_line_is_panic(&from->line)) {
-			hub->panicked = true;
-			hub->panic_port = from;
-			panic = true;
-		}
-	}
-	return panic;
-}
-
-static bool hub_shows_serial(const struct char_hub *hub)
-{
-	return !hub->options.virtio_console || !hub->virtio_up;
-}
-
-/* hvc0 takes over: nothing is glued to an unfinished line of the serial port. */
-static void hub_take_over(struct char_hub *hub)
-{
-	hub->virtio_up = true;
-	if (hub->serial.line.len > 0 && !hub->serial.line.complete) {
-		hub_show_line(hub, &hub->serial);
-		hub->serial.line.complete = true;
-		char_sink_put(&hub->sink, "\r\n", 2);
-	}
-	hub->replay.over = hub->replay.count == 0;
-}
-
-static void hub_release_held(struct char_hub *hub)
-{
-	char_sink_put(&hub->sink, hub->held, hub->held_len);
-	hub->held_len = 0;
-}
-
-/* One byte of hvc0 while the kernel may be repeating itself. True when a new panic line ended. */
-static bool hub_replay_byte(struct char_hub *hub, uint8_t byte)
-{
-	struct hub_port *from = &hub->virtio;
-	bool panic = false;
-
-	if (hub->held_len == 0)
-		hub->held_since_ns = loop_now_ns();
-	hub->held[hub->held_len++] = (char)byte;
-	if (char_line_add(&from->line, byte)) {
-		if (char_replay_repeats(&hub->replay, &from->line)) {
-			hub->held_len = 0;
-		} else {
-			panic = !hub->panicked && char_line_is_panic(&from->line);
-			hub->panicked |= panic;
-			if (panic)
-				hub->panic_port = from;
-			hub_show_line(hub, from);
-			hub_release_held(hub);
-		}
-	}
-	if (hub->held_len == sizeof(hub->held))
-		hub->replay.over = true; /* nothing but CR: no kernel's log */
-	if (hub->replay.over)
-		hub_release_held(hub);
-	return panic;
-}
-
-/* True when what is held back finds room in the sink whenever it is released. */
-static bool hub_has_held_room(struct char_hub *hub, struct hub_port *from)
-{
-	if (CHAR_SINK_ROOM - hub->sink.len < 2 * sizeof(hub->held))
-		char_sink_flush(&hub->sink);
-	from->blocked = CHAR_SINK_ROOM - hub->sink.len < 2 * sizeof(hub->held);
-	return !from->blocked;
-}
-
-static size_t hub_put(struct char_hub *hub, struct hub_port *from, const uint8_t *data, size_t len,
-		      bool *panic)
-{
-	size_t taken;
-
-	taken = char_sink_put(&hub->sink, data, len);
-	from->blocked = taken < len;
-	if (from->blocked && !hub->sink.out_pollable)
+	from->blocked = blocked;
+	if (blocked && !hub->sink.out_pollable)
 		hub_need_loop(hub);
-	*panic |= hub_scan(hub, from, data, taken, true);
-	return taken;
 }
 
 static void hub_panic(struct char_hub *hub)
@@ -217,20 +117,19 @@ static size_t serial_write(struct char_port *port, const uint8_t *data, size_t l
 	struct hub_port *from = (struct hub_port *)port;
 	struct char_hub *hub = from->hub;
 	bool panic = false;
-	size_t taken = len;
+	size_t taken;
 
 	pthread_mutex_lock(&hub->lock);
-	if (hub_shows_serial(hub)) {
+	taken = char_show_serial(&hub->show, data, len, &panic);
+	if (char_show_is_serial(&hub->show)) {
 		uint64_t now_ns = loop_now_ns();
 
-		taken = hub_put(hub, from, data, len, &panic);
+		hub_note_blocked(hub, from, taken < len);
 		if (memchr(data, '\n', taken) || hub->sink.len >= SERIAL_BATCH_LEN ||
 		    now_ns - hub->flushed_ns >= PROMPT_NS)
 			hub_flush(hub, now_ns);
 		else if (!hub->timer_armed)
 			hub_need_loop(hub);
-	} else {
-		panic = hub_scan(hub, from, data, len, false);
 	}
 	pthread_mutex_unlock(&hub->lock);
 	if (panic)
@@ -243,20 +142,13 @@ static size_t virtio_write(struct char_port *port, const uint8_t *data, size_t l
 	struct hub_port *from = (struct hub_port *)port;
 	struct char_hub *hub = from->hub;
 	bool panic = false;
-	size_t taken = 0;
+	size_t taken;
 
 	pthread_mutex_lock(&hub->lock);
-	if (!hub->options.virtio_console) {
-		panic = hub_scan(hub, from, data, len, false);
-		taken = len;
-	} else {
-		if (!hub->virtio_up && len > 0)
-			hub_take_over(hub);
-		while (taken < len && !hub->replay.over && hub_has_held_room(hub, from))
-			panic |= hub_replay_byte(hub, data[taken++]);
-		if (hub->replay.over)
-			taken += hub_put(hub, from, data + taken, len - taken, &panic);
-		if (hub->held_len > 0 && !hub->timer_armed)
+	taken = char_show_virtio(&hub->show, data, len, &panic);
+	if (hub->options.virtio_console) {
+		hub_note_blocked(hub, from, taken < len);
+		if (hub->show.held_len > 0 && !hub->timer_armed)
 			hub_need_loop(hub);
 		if (hub->loop)
 			loop_defer(hub->loop, &hub->flush);
@@ -321,7 +213,7 @@ static void hub_closed(struct char_hub *hub)
 /* True when there is unfinished business that the timer has to look at again. */
 static bool hub_timer_needed(const struct char_hub *hub)
 {
-	return hub->sink.len > 0 || hub->held_len > 0 || hub->serial.blocked ||
+	return hub->sink.len > 0 || hub->show.held_len > 0 || hub->serial.blocked ||
 	       hub->virtio.blocked || loop_now_ns() - hub->flushed_ns < 2 * TAIL_FLUSH_NS;
 }
 
@@ -332,10 +224,7 @@ static void hub_on_timer(struct loop_timer *timer)
 	bool again;
 
 	pthread_mutex_lock(&hub->lock);
-	if (hub->held_len > 0 && now_ns - hub->held_since_ns >= REPLAY_WAIT_NS) {
-		hub->replay.over = true;
-		hub_release_held(hub);
-	}
+	char_show_release_old(&hub->show, now_ns, REPLAY_WAIT_NS);
 	pthread_mutex_unlock(&hub->lock);
 	hub_drain(hub);
 	pthread_mutex_lock(&hub->lock);
@@ -417,7 +306,7 @@ static struct char_port *hub_input_port(struct char_hub *hub)
 	bool serial;
 
 	pthread_mutex_lock(&hub->lock);
-	serial = !hub->options.virtio_console || (!hub->virtio_up && hub->terminal.raw);
+	serial = !hub->options.virtio_console || (!hub->show.virtio_up && hub->terminal.raw);
 	pthread_mutex_unlock(&hub->lock);
 	return serial ? &hub->serial.port : &hub->virtio.port;
 }
@@ -539,12 +428,13 @@ int char_hub_create(struct char_hub **out, const struct char_hub_options *option
 	if (!hub)
 		return log_errno(ENOMEM, "set up the console");
 	hub->options = *options;
+	hub->show.sink = &hub->sink;
+	hub->show.virtio_console = options->virtio_console;
 	hub->terminal = (struct terminal){ .fd = -1, .guardian_fd = -1 };
 	hub->kick_fd = -1;
 	pthread_mutex_init(&hub->lock, NULL);
 	port_init(&hub->serial, hub, &serial_ops);
 	port_init(&hub->virtio, hub, &virtio_ops);
-	hub->serial.serial = true;
 	signal(SIGPIPE, SIG_IGN);
 	ret = char_sink_init(&hub->sink, "standard output");
 	if (ret < 0)
@@ -603,8 +493,8 @@ void char_hub_destroy(struct char_hub *hub)
 		loop_timer_disarm(hub->loop, &hub->timer);
 		loop_defer_cancel(hub->loop, &hub->flush);
 	}
-	if (hub->held_len > 0)
-		hub_release_held(hub);
+	if (hub->show.held_len > 0)
+		char_show_release(&hub->show);
 	if (hub->terminal.raw && hub->sink.last != '\n')
 		char_sink_put(&hub->sink, "\r\n", 2);
 	char_sink_fini(&hub->sink);
@@ -628,13 +518,7 @@ struct char_port *char_hub_virtio_port(struct char_hub *hub)
 void char_hub_reset(struct char_hub *hub)
 {
 	pthread_mutex_lock(&hub->lock);
-	hub_release_held(hub);
-	hub->virtio_up = false;
-	hub->panicked = false;
-	char_tail_forget_panic(&hub->tail);
-	memset(&hub->replay, 0, sizeof(hub->replay));
-	hub->serial.line.complete = true;
-	hub->virtio.line.complete = true;
+	char_show_reset(&hub->show);
 	hub->serial.blocked = false;
 	hub->virtio.blocked = false;
 	pthread_mutex_unlock(&hub->lock);
@@ -678,7 +562,7 @@ bool char_hub_panicked(struct char_hub *hub)
 	bool panicked;
 
 	pthread_mutex_lock(&hub->lock);
-	panicked = hub->panicked;
+	panicked = hub->show.panicked;
 	pthread_mutex_unlock(&hub->lock);
 	return panicked;
 }
@@ -688,8 +572,7 @@ bool char_hub_panic_is_last(struct char_hub *hub)
 	bool last;
 
 	pthread_mutex_lock(&hub->lock);
-	last = hub->panicked && hub->panic_port->line.complete &&
-	       char_line_ends_panic(&hub->panic_port->line);
+	last = char_show_panic_is_last(&hub->show);
 	pthread_mutex_unlock(&hub->lock);
 	return last;
 }
@@ -697,14 +580,13 @@ bool char_hub_panic_is_last(struct char_hub *hub)
 void char_hub_forget_panic(struct char_hub *hub)
 {
 	pthread_mutex_lock(&hub->lock);
-	hub->panicked = false;
-	char_tail_forget_panic(&hub->tail);
+	char_show_forget_panic(&hub->show);
 	pthread_mutex_unlock(&hub->lock);
 }
 
 void char_hub_tail(struct char_hub *hub, void (*fn)(void *opaque, const char *line), void *opaque)
 {
 	pthread_mutex_lock(&hub->lock);
-	char_tail_each(&hub->tail, fn, opaque);
+	char_tail_each(&hub->show.tail, fn, opaque);
 	pthread_mutex_unlock(&hub->lock);
 }
