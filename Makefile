@@ -334,6 +334,8 @@ guest-kernel:
 	@guest-kernel-configs/build.sh $(PROFILE)
 
 C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+# What the compiler builds for here, and what vmm carries inside itself.
+LINT_SRC = $(sort $(MAIN_SRC) $(SRC) $(guest_init_SRC) $(CONTAINER_INIT_SRC) $(compare_LOAD_SRC))
 SH_FILES := $(shell git ls-files '*.sh' tests/lab/run tests/lab/session .ci/run 2>/dev/null)
 
 .PHONY: lint check-deps check-format check-tidy check-cppcheck check-shell check-clang
@@ -351,14 +353,14 @@ check-cppcheck: $(BUILD)/gen/stamp
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance \
 		--inline-suppr --suppress=missingInclude --suppress=missingIncludeSystem -j2 \
 		--suppress=nullPointerRedundantCheck --suppress=invalidPrintfArgType_uint \
-		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"init"' $(MAIN_SRC) $(SRC)
+		-I. -I$(BUILD)/gen -D_GNU_SOURCE -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"init"' $(LINT_SRC)
 check-tidy: export TIDY_FLAGS = $(CSTD) $(CPPFLAGS)
 check-tidy: $(BUILD)/gen/stamp
-	@printf '%s\n' $(MAIN_SRC) $(SRC) | \
+	@printf '%s\n' $(LINT_SRC) | \
 		xargs -P2 -n1 sh -c 'eval "clang-tidy --quiet $$1 -- $$TIDY_FLAGS -DCONTAINER_INIT='"'"'\"\"'"'"'" 2>/dev/null' sh
 
-# Generated headers exist before anything is analysed or compiled.
-$(BUILD)/gen/stamp:
+# Generated headers exist before anything is analysed.
+$(BUILD)/gen/stamp: $(ASL_SRC:%.asl=$(BUILD)/gen/%.aml.inc)
 	@mkdir -p $(@D)
 	@touch $@
 

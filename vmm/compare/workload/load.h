@@ -22,7 +22,7 @@ uint64_t load_now_ns(void);
 void load_print(const char *key, double value);
 void load_print_text(const char *key, const char *text);
 /* Says what failed, with errno unless it is 0, and ends the program with status 1. */
-_Noreturn void load_fail(const char *what);
+void load_fail(const char *what) __attribute__((noreturn));
 /* Appends TEXT, or a number, to the string in ROOM of LEN bytes; what is too long is cut. */
 void load_append(char *room, size_t len, const char *text);
 void load_append_number(char *room, size_t len, uint64_t number);

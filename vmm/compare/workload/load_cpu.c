@@ -207,8 +207,7 @@ static int compress_input(uint64_t len)
 		load_append(word, sizeof(word), (x >> 16 & 7) == 0 ? "\n" : " ");
 		if ((x >> 20 & 3) == 0)
 			load_append_number(word, sizeof(word), x >> 32 & 0xffff);
-		memcpy(text + done, word, strlen(word));
-		done += strlen(word);
+		done = (uint64_t)(stpcpy(text + done, word) - text);
 	}
 	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
 		load_fail("write text");
