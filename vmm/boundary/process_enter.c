@@ -163,7 +163,7 @@ static void reset_signals(void)
 
 int process_enter(const struct process_spec *spec, int control_fd)
 {
-	static char home[300], term[100], path[] = "PATH=" DEFAULT_PATH;
+	char home[300], term[100], path[] = "PATH=" DEFAULT_PATH;
 	const char *workdir = spec->workdir && *spec->workdir ? spec->workdir : "/";
 	pid_t parent = getppid();
 	char *env[PROCESS_ENV_MAX + 1];

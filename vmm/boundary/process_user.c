@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define FILE_LEN_MAX ((size_t)256 * 1024)
@@ -163,12 +164,19 @@ static bool read_file(const char *path, char *buffer, size_t *len)
 
 bool process_user_look_up(struct process_user *user, const char *who)
 {
-	/* Not on the stack, and this runs in a child that soon becomes something else. */
-	static char passwd[FILE_LEN_MAX], group[FILE_LEN_MAX];
+	/* More than a stack should hold; only as much becomes memory as the files are long. */
+	char *passwd = mmap(NULL, 2 * FILE_LEN_MAX, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	size_t passwd_len, group_len;
+	char *group;
+	bool found;
 
-	if (!read_file("/etc/passwd", passwd, &passwd_len) ||
-	    !read_file("/etc/group", group, &group_len))
+	if (passwd == MAP_FAILED)
 		return false;
-	return process_user_find(user, who, passwd, passwd_len, group, group_len);
+	group = passwd + FILE_LEN_MAX;
+	found = read_file("/etc/passwd", passwd, &passwd_len) &&
+		read_file("/etc/group", group, &group_len) &&
+		process_user_find(user, who, passwd, passwd_len, group, group_len);
+	munmap(passwd, 2 * FILE_LEN_MAX);
+	return found;
 }
