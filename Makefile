@@ -174,6 +174,7 @@ devices_SRC := \
 	devices/net/net_event.c \
 	devices/net/net_stream.c \
 	devices/net/net_vhost.c \
+	devices/net/tap_open.c \
 	devices/net/net_tap.c \
 	devices/net/passt_process.c \
 	devices/net/net_passt.c \

@@ -8,11 +8,9 @@
  */
 #include "devices/net/net_tap.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -21,18 +19,8 @@
 #include "devices/net/net_event.h"
 #include "devices/net/net_iov.h"
 #include "devices/net/net_vhost.h"
+#include "devices/net/tap_open.h"
 #include "vmm/log.h"
-
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-
-#define BUSY_TRIES     50
-#define BUSY_WAIT_USEC 10000
-
-#define OFFLOADS_BASE  (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-#define OFFLOADS_USO   (TUN_F_USO4 | TUN_F_USO6)
 
 struct net_tap;
 
@@ -253,205 +241,9 @@ static struct net_tap *tap_alloc(void)
 	return tap;
 }
 
-/* Header, byte order, O_NONBLOCK: all that a queue needs before frames go through it. */
-static int tap_setup_queue(const struct net_tap *tap, int fd)
-{
-	int hdr_len = NET_HDR_LEN;
-	int little_endian = 1;
-
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return log_errno(errno, "set up %s", tap->name);
-	if (tap->plain)
-		return 0;
-	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) < 0)
-		return log_errno(errno, "set the header length of %s", tap->name);
-	/* Kernels without this setting use the host's order, which is little-endian too. */
-	if (ioctl(fd, TUNSETVNETLE, &little_endian) < 0 && errno != EINVAL && errno != ENOTTY)
-		return log_errno(errno, "set the byte order of %s", tap->name);
-	return 0;
-}
-
-static void tap_probe_offloads(struct net_tap *tap)
-{
-	static const unsigned sets[] = { OFFLOADS_BASE | OFFLOADS_USO, OFFLOADS_BASE, TUN_F_CSUM };
-	int fd = tap->pairs[0].fd;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(sets) && !tap->net.offloads && !tap->plain; i++) {
-		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)sets[i]) == 0)
-			tap->net.offloads = sets[i];
-	}
-	if (tap->net.offloads)
-		ioctl(fd, TUNSETOFFLOAD, 0ul);
-}
-
-/* True when one of the descriptors that DIR (a /proc/PID/fdinfo, closed here) shows is the tap. */
-static bool tap_is_open_in(DIR *dir, const char *needle)
-{
-	struct dirent *entry;
-	bool found = false;
-
-	while (!found && (entry = readdir(dir))) {
-		char text[512];
-		auto_close int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
-		ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-		text[len > 0 ? len : 0] = '\0';
-		found = strstr(text, needle) != NULL;
-	}
-	closedir(dir);
-	return found;
-}
-
-/* The process that has the interface open, as far as /proc shows it; 0: none is seen. */
-static int tap_find_user(const char *name)
-{
-	char needle[IFNAMSIZ + 8];
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int user = 0;
-
-	snprintf(needle, sizeof(needle), "iff:\t%s\n", name);
-	while (proc && !user && (entry = readdir(proc))) {
-		int pid = atoi(entry->d_name);
-		char path[32];
-		DIR *dir;
-
-		snprintf(path, sizeof(path), "/proc/%d/fdinfo", pid);
-		dir = pid > 0 ? opendir(path) : NULL;
-		if (dir && tap_is_open_in(dir, needle))
-			user = pid;
-	}
-	if (proc)
-		closedir(proc);
-	return user;
-}
-
-static int tap_open_error(const struct net_tap *tap, int err, bool exists, unsigned pairs)
-{
-	int user;
-
-	switch (err) {
-	case EPERM:
-		if (exists)
-			return log_errno(err,
-					 "tap %s belongs to another user: ip tuntap add %s "
-					 "mode tap user $USER makes one for you",
-					 tap->name, tap->name);
-		return log_errno(err,
-				 "make tap %s: needs CAP_NET_ADMIN; or let root make it once: "
-				 "ip tuntap add %s mode tap user $USER",
-				 tap->name, tap->name);
-	case EBUSY:
-		user = tap_find_user(tap->name);
-		if (user > 0)
-			return log_errno(err, "tap %s is in use by process %d", tap->name, user);
-		return log_errno(err, "tap %s is in use by another process", tap->name);
-	case EINVAL:
-		if (exists && pairs > 1)
-			return log_errno(err,
-					 "tap %s is no tap with several queues: ip tuntap add "
-					 "%s mode tap multi_queue, or ask for queues=1",
-					 tap->name, tap->name);
-		return log_errno(err, "%s is not a tap interface", tap->name);
-	default:
-		return log_errno(err, "open tap %s", tap->name);
-	}
-}
-
-static int tap_open_device(void)
-{
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return log_errno(errno, "open /dev/net/tun: modprobe tun loads the driver");
-	if (errno == EACCES || errno == EPERM)
-		return log_errno(errno,
-				 "open /dev/net/tun: chmod 0666 /dev/net/tun, or run as root");
-	return log_errno(errno, "open /dev/net/tun");
-}
-
-/* Makes FD one more queue of the interface. 0 or -errno, not logged. */
-static int tap_claim(struct net_tap *tap, int fd, int flags)
-{
-	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags) };
-
-	memcpy(ifr.ifr_name, tap->name, IFNAMSIZ);
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-		return -errno;
-	/* A name with %d in it becomes a number. */
-	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ);
-	return 0;
-}
-
-/*
- * The same, with patience: io_uring lets go of the files of a process that has just ended a little
- * after its end, so that a machine started again at once would find its own tap busy.
- */
-static int tap_claim_patiently(struct net_tap *tap, int fd, int flags)
-{
-	int ret = tap_claim(tap, fd, flags);
-
-	for (unsigned i = 0; ret == -EBUSY && i < BUSY_TRIES && !tap_find_user(tap->name); i++) {
-		usleep(BUSY_WAIT_USEC);
-		ret = tap_claim(tap, fd, flags);
-	}
-	return ret;
-}
-
-static int tap_open_queues(struct net_tap *tap, unsigned pairs)
-{
-	bool exists = if_nametoindex(tap->name) != 0;
-	int flags = pairs > 1 ? IFF_MULTI_QUEUE : 0;
-	int ret = 0;
-
-	for (unsigned i = 0; i < pairs && ret == 0; i++) {
-		struct tap_pair *pair = &tap->pairs[i];
-
-		pair->fd = tap_open_device();
-		if (pair->fd < 0)
-			return pair->fd;
-		tap->pair_count++;
-		ret = tap_claim_patiently(tap, pair->fd, flags);
-		if (ret == -EINVAL && i == 0 && !flags) {
-			/* Made for several queues: one of them is enough. */
-			flags = IFF_MULTI_QUEUE;
-			ret = tap_claim(tap, pair->fd, flags);
-		}
-		if (ret < 0)
-			return tap_open_error(tap, -ret, exists, pairs);
-		pair->enabled = true;
-		ret = tap_setup_queue(tap, pair->fd);
-	}
-	tap->multi_queue = pairs > 1;
-	return ret;
-}
-
-/* Up, and how long its frames may be. */
-static int tap_bring_up(struct net_tap *tap)
-{
-	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq ifr = { 0 };
-
-	if (fd < 0)
-		return log_errno(errno, "socket to set up %s", tap->name);
-	memcpy(ifr.ifr_name, tap->name, IFNAMSIZ);
-	if (ioctl(fd, SIOCGIFMTU, &ifr) == 0 && ifr.ifr_mtu >= 68 && ifr.ifr_mtu <= 65535)
-		tap->net.mtu = (uint16_t)ifr.ifr_mtu;
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		return log_errno(errno, "look at %s", tap->name);
-	if (ifr.ifr_flags & IFF_UP)
-		return 0;
-	ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
-	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-		log_warn("%s is down and may not be brought up: ip link set %s up", tap->name,
-			 tap->name);
-	return 0;
-}
-
 int net_tap_create(struct net **out, const char *name, unsigned pairs)
 {
+	int fds[NET_PAIRS_MAX];
 	struct net_tap *tap;
 	int ret;
 
@@ -463,28 +255,21 @@ int net_tap_create(struct net **out, const char *name, unsigned pairs)
 	if (!tap)
 		return -ENOMEM;
 	memcpy(tap->name, name, strlen(name) + 1);
-	ret = tap_open_queues(tap, pairs);
+	ret = tap_open_queues(tap->name, pairs, fds, &tap->pair_count);
+	for (unsigned i = 0; i < tap->pair_count; i++) {
+		tap->pairs[i].fd = fds[i];
+		tap->pairs[i].enabled = true;
+	}
+	tap->multi_queue = pairs > 1;
 	if (ret == 0)
-		ret = tap_bring_up(tap);
+		ret = tap_bring_up(tap->name, &tap->net.mtu);
 	if (ret < 0) {
 		tap_destroy(&tap->net);
 		return ret;
 	}
-	tap_probe_offloads(tap);
+	tap->net.offloads = tap_probe_offloads(fds[0]);
 	tap->net.pairs_max = pairs;
 	*out = &tap->net;
-	return 0;
-}
-
-/* What FD is. 0 or -errno, logged. */
-static int tap_check_fd(int fd, struct ifreq *ifr)
-{
-	if (ioctl(fd, TUNGETIFF, ifr) < 0)
-		return log_errno(errno == EBADF ? EBADF : EINVAL,
-				 "descriptor %d is not an open tap interface", fd);
-	if (!(ifr->ifr_flags & IFF_TAP))
-		return log_errno(EINVAL, "descriptor %d is %.*s, a tun, not a tap, interface", fd,
-				 IFNAMSIZ, ifr->ifr_name);
 	return 0;
 }
 
@@ -508,15 +293,16 @@ int net_tap_create_from_fd(struct net **out, int fd)
 	tap->net.pairs_max = 1;
 	ret = fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? log_errno(errno, "set up %s", tap->name) : 0;
 	if (ret == 0)
-		ret = tap_setup_queue(tap, fd);
+		ret = tap_setup_queue(tap->name, fd, tap->plain);
 	/* In another network namespace it cannot be looked at; whoever passed it brought it up. */
 	if (ret == 0 && if_nametoindex(tap->name))
-		ret = tap_bring_up(tap);
+		ret = tap_bring_up(tap->name, &tap->net.mtu);
 	if (ret < 0) {
 		tap_destroy(&tap->net);
 		return ret;
 	}
-	tap_probe_offloads(tap);
+	if (!tap->plain)
+		tap->net.offloads = tap_probe_offloads(fd);
 	*out = &tap->net;
 	return 0;
 }
