@@ -7,6 +7,8 @@ set -u
 
 cd "$(dirname "$0")/../.." || exit 1
 . tests/boot/lib.sh
+# No machine runs there that would break it, and a limit to one of two processors can be told.
+boot_lab=(--memory 4G --timeout 1200)
 boot_enter "$@"
 
 # How many starts are looked after one by one; twice as many are killed.
