@@ -157,6 +157,7 @@ devices_SRC := \
 	devices/pvpanic.c \
 	devices/debug_exit.c \
 	devices/virtio/virtqueue.c \
+	devices/virtio/virtio_queue.c \
 	devices/virtio/virtio.c \
 	devices/virtio/virtio_mmio.c \
 	devices/char/char_lines.c \
@@ -185,6 +186,7 @@ devices_SRC := \
 	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
 	devices/pci.c \
+	devices/virtio/virtio_pci_common.c \
 	devices/virtio/virtio_pci.c \
 	devices/msix.c
 

@@ -1,15 +1,7 @@
 /*
  * What all virtio devices share (virtio 1.2, chapters 2 and 3): status, features, queues, config
- * space. Transports call the register half on vCPU threads with dev->lock held; devices call the
- * queue half on their loops' threads.
- *
- * A queue's life. The driver's registers fill in q->vq and enable it. At DRIVER_OK (or when it is
- * enabled later) a batch is handed to the queue's loop by loop_call: the queue becomes `running`
- * and its kick eventfd is armed. A stop is another batch: the queue becomes `stopping`, the device
- * gives back what it holds idle, and the batch is done when nothing is in flight. It is done at the
- * end of a round and never inside virtio_queue_push, so that when the vCPU thread goes on no
- * callback of the device is half way through. Between batches the vCPU thread, holding dev->lock,
- * owns q->vq; loop_call orders the memory of the two.
+ * space. Transports call the registers on vCPU threads with dev->lock held. A queue's life is in
+ * virtio_queue.c.
  *
  * Deadlock. A vCPU waits in loop_call with dev->lock held, so nothing on a loop may need that lock:
  * NEEDS_RESET and config changes work with atomics and config_lock only.
@@ -18,8 +10,8 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
+
+#include "devices/virtio/virtio_queue.h"
 
 #define CORE_FEATURES                                                                              \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |                                \
@@ -29,21 +21,6 @@
 #define DRIVER_STATUS                                                                              \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
-
-#define ALL_QUEUES UINT32_MAX
-
-/* Queues of one device on one loop that start or stop together; on the stack of the waiting
- * thread. */
-struct virtio_batch {
-	struct loop_call call;
-	struct virtio_device *dev;
-	struct loop *loop;
-	uint32_t index;	  /* of the only queue, or ALL_QUEUES */
-	uint32_t pending; /* queues that still have chains in flight, and 1 for the batch itself */
-};
-
-static void kick_arrived(struct loop_event *event, uint32_t events);
-static void round_ended(struct loop_deferred *deferred);
 
 static void free_common(struct virtio_device *dev)
 {
@@ -71,21 +48,14 @@ int virtio_device_init(struct virtio_device *dev, const struct virtio_device_ops
 	pthread_mutex_init(&dev->config_lock, NULL);
 	for (uint16_t i = 0; i < queue_count; i++) {
 		struct virtio_queue *q = &dev->queues[i];
+		int ret;
 
 		virtqueue_init(&q->vq, mem, queue_size);
 		q->dev = dev;
 		q->index = i;
 		q->loop = loop;
-		q->round_end.fn = round_ended;
-		q->kick_event.fn = kick_arrived;
-		q->kick_event.events = EPOLLIN;
-		/* Never read, so never 0: each time a queue starts its first kick is there, and
-		 * finds requests that were made available before. */
-		q->kick_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-		q->kick_event.fd = q->kick_fd;
-		if (q->kick_fd < 0) {
-			int ret = log_errno(errno, "%s: eventfd for queue %u", ops->name, i);
-
+		ret = virtio_queue_init(q);
+		if (ret < 0) {
 			free_common(dev);
 			return ret;
 		}
@@ -100,138 +70,6 @@ void virtio_device_fini(struct virtio_device *dev)
 		return;
 	virtio_device_reset(dev);
 	free_common(dev);
-}
-
-static uint32_t status_load(const struct virtio_device *dev)
-{
-	return __atomic_load_n(&dev->status, __ATOMIC_RELAXED);
-}
-
-/* NULL while no transport is attached. */
-static const struct virtio_transport_ops *transport_load(const struct virtio_device *dev)
-{
-	return __atomic_load_n(&dev->transport, __ATOMIC_ACQUIRE);
-}
-
-/* ---- the loop's side ---- */
-
-static void kick_arrived(struct loop_event *event, uint32_t events)
-{
-	struct virtio_queue *q = container_of(event, struct virtio_queue, kick_event);
-
-	(void)events;
-	q->kick_count++;
-	if (q->running && !q->stopping)
-		q->dev->ops->queue_kick(q);
-}
-
-/* The queue is stopped: the last that its loop does to it. */
-static void finish_stop(struct virtio_queue *q)
-{
-	struct virtio_batch *batch = q->batch;
-
-	/* What was completed is told even to a driver that is resetting: it may be a ring reset. */
-	(void)virtqueue_flush(&q->vq);
-	loop_event_del(q->loop, &q->kick_event);
-	loop_defer_cancel(q->loop, &q->round_end);
-	q->running = false;
-	q->stopping = false;
-	q->batch = NULL;
-	if (--batch->pending == 0)
-		loop_call_done(&batch->call);
-}
-
-static void flush(struct virtio_queue *q)
-{
-	const struct virtio_transport_ops *transport = transport_load(q->dev);
-
-	if (!virtqueue_flush(&q->vq) || !transport)
-		return;
-	q->interrupt_count++;
-	transport->interrupt_queue(q->dev, q->index);
-}
-
-static void round_ended(struct loop_deferred *deferred)
-{
-	struct virtio_queue *q = container_of(deferred, struct virtio_queue, round_end);
-
-	flush(q);
-	q->budget = 2u * q->vq.size;
-	if (q->stopping && !q->inflight)
-		finish_stop(q);
-}
-
-/* Comes back to this queue in the next round, after the others had their turn. */
-static void kick_again(struct virtio_queue *q)
-{
-	static const uint64_t one = 1;
-
-	if (write(q->kick_fd, &one, sizeof(one)) < 0) {
-		/* EAGAIN: the counter is full, and the write that filled it has rung. */
-	}
-}
-
-int virtio_queue_pop(struct virtio_queue *q, struct iovec *iov, unsigned iov_max,
-		     struct virtqueue_chain *chain)
-{
-	int ret;
-
-	if (!q->running || q->stopping || status_load(q->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-		return 0;
-	loop_defer(q->loop, &q->round_end);
-	if (!q->budget) {
-		kick_again(q);
-		return 0;
-	}
-	do {
-		ret = virtqueue_pop(&q->vq, iov, iov_max, chain);
-	} while (ret == 0 && virtqueue_enable_notify(&q->vq));
-	if (ret < 0)
-		virtio_device_needs_reset(q->dev, "a ring that breaks the rules");
-	if (ret <= 0)
-		return ret;
-	virtqueue_disable_notify(&q->vq);
-	q->budget--;
-	q->inflight++;
-	q->request_count++;
-	return 1;
-}
-
-void virtio_queue_unpop(struct virtio_queue *q)
-{
-	virtqueue_unpop(&q->vq);
-	q->budget++;
-	q->inflight--;
-	q->request_count--;
-}
-
-void virtio_queue_push(struct virtio_queue *q, uint16_t head, uint32_t written)
-{
-	virtqueue_push(&q->vq, head, written);
-	q->inflight--;
-	loop_defer(q->loop, &q->round_end);
-}
-
-int virtio_queue_irq_fd(const struct virtio_queue *q)
-{
-	const struct virtio_transport_ops *transport = transport_load(q->dev);
-
-	return transport && transport->queue_irq_fd ? transport->queue_irq_fd(q->dev, q->index)
-						    : -1;
-}
-
-void virtio_queue_interrupt(struct virtio_queue *q)
-{
-	const struct virtio_transport_ops *transport = transport_load(q->dev);
-
-	if (transport)
-		transport->interrupt_queue(q->dev, q->index);
-}
-
-void virtio_queue_irqs_changed(struct virtio_device *dev)
-{
-	for (uint16_t i = 0; dev->ops->queue_irq_changed && i < dev->queue_count; i++)
-		dev->ops->queue_irq_changed(&dev->queues[i]);
 }
 
 void virtio_device_needs_reset(struct virtio_device *dev, const char *why)
@@ -259,119 +97,16 @@ void virtio_config_unlock(struct virtio_device *dev)
 
 void virtio_config_changed(struct virtio_device *dev)
 {
-	const struct virtio_transport_ops *transport = transport_load(dev);
+	const struct virtio_transport_ops *transport = virtio_transport_load(dev);
 
 	__atomic_fetch_add(&dev->config_generation, 1, __ATOMIC_SEQ_CST);
 	if (transport)
 		transport->interrupt_config(dev);
 }
 
-/* ---- starting and stopping ---- */
-
-static bool batch_has(const struct virtio_batch *batch, const struct virtio_queue *q)
-{
-	return q->loop == batch->loop && (batch->index == ALL_QUEUES || batch->index == q->index);
-}
-
-/* True when nothing is left for the loop to do. */
-static bool queue_lend(struct virtio_queue *q)
-{
-	int ret = q->dev->ops->queue_lend ? q->dev->ops->queue_lend(q) : 0;
-
-	if (ret < 0)
-		virtio_device_needs_reset(q->dev, "a queue cannot be handed to the host's kernel");
-	q->lent = ret > 0;
-	return ret != 0;
-}
-
-static void queue_start(struct virtio_queue *q)
-{
-	if (q->running || q->lent || !q->vq.enabled || queue_lend(q))
-		return;
-	if (loop_event_add(q->loop, &q->kick_event) < 0) {
-		virtio_device_needs_reset(q->dev, "a queue cannot be watched");
-		return;
-	}
-	q->budget = 2u * q->vq.size;
-	q->inflight = 0;
-	q->running = true;
-}
-
-static void batch_start(struct loop_call *call)
-{
-	struct virtio_batch *batch = container_of(call, struct virtio_batch, call);
-
-	for (uint16_t i = 0; i < batch->dev->queue_count; i++)
-		if (batch_has(batch, &batch->dev->queues[i]))
-			queue_start(&batch->dev->queues[i]);
-	loop_call_done(call);
-}
-
-static void queue_stop(struct virtio_queue *q, struct virtio_batch *batch)
-{
-	if (q->lent)
-		q->dev->ops->queue_take_back(q);
-	q->lent = false;
-	if (!q->running)
-		return;
-	q->stopping = true;
-	q->batch = batch;
-	batch->pending++;
-	if (q->dev->ops->queue_stop)
-		q->dev->ops->queue_stop(q);
-	if (q->inflight && !loop_is_current(q->loop)) {
-		/* The loop does not run: no completion will ever come. */
-		log_warn("%s: queue %u ends with %u requests in flight", q->dev->ops->name,
-			 q->index, q->inflight);
-		q->inflight = 0;
-	}
-	if (!q->inflight)
-		finish_stop(q);
-}
-
-static void batch_stop(struct loop_call *call)
-{
-	struct virtio_batch *batch = container_of(call, struct virtio_batch, call);
-
-	for (uint16_t i = 0; i < batch->dev->queue_count; i++)
-		if (batch_has(batch, &batch->dev->queues[i]))
-			queue_stop(&batch->dev->queues[i], batch);
-	if (--batch->pending == 0)
-		loop_call_done(call);
-}
-
-static void batch_run(struct virtio_device *dev, struct loop *loop, uint32_t index,
-		      void (*fn)(struct loop_call *call))
-{
-	struct virtio_batch batch = {
-		.call = { .fn = fn },
-		.dev = dev,
-		.loop = loop,
-		.index = index,
-		.pending = 1,
-	};
-
-	assert(!loop_is_current(loop));
-	loop_call(loop, &batch.call);
-}
-
-/* Runs FN once for each loop that has queues which are enabled. */
-static void batch_run_all(struct virtio_device *dev, void (*fn)(struct loop_call *call))
-{
-	for (uint16_t i = 0; i < dev->queue_count; i++) {
-		struct virtio_queue *q = &dev->queues[i];
-		bool seen = !q->vq.enabled;
-
-		for (uint16_t j = 0; j < i && !seen; j++)
-			seen = dev->queues[j].vq.enabled && dev->queues[j].loop == q->loop;
-		if (!seen)
-			batch_run(dev, q->loop, ALL_QUEUES, fn);
-	}
-}
-
 static void reset_locked(struct virtio_device *dev)
 {
-	batch_run_all(dev, batch_stop);
+	virtio_queues_stop(dev);
 	if (dev->ops->reset)
 		dev->ops->reset(dev);
 	for (uint16_t i = 0; i < dev->queue_count; i++)
@@ -396,7 +131,7 @@ void virtio_device_attach(struct virtio_device *dev, const struct virtio_transpo
 
 uint32_t virtio_get_status(const struct virtio_device *dev)
 {
-	return status_load(dev);
+	return virtio_status_load(dev);
 }
 
 static bool features_acceptable(const struct virtio_device *dev)
@@ -407,7 +142,7 @@ static bool features_acceptable(const struct virtio_device *dev)
 
 void virtio_set_status(struct virtio_device *dev, uint32_t status)
 {
-	uint32_t old = status_load(dev);
+	uint32_t old = virtio_status_load(dev);
 	uint32_t added = status & DRIVER_STATUS & ~old;
 
 	if (!status) {
@@ -430,7 +165,7 @@ void virtio_set_status(struct virtio_device *dev, uint32_t status)
 		virtio_device_needs_reset(dev, "activation failed");
 		return;
 	}
-	batch_run_all(dev, batch_start);
+	virtio_queues_start(dev);
 }
 
 uint32_t virtio_get_features(const struct virtio_device *dev, uint32_t select)
@@ -447,7 +182,7 @@ void virtio_set_features(struct virtio_device *dev, uint32_t select, uint32_t va
 {
 	uint64_t mask = UINT32_MAX;
 
-	if (select > 1 || status_load(dev) & VIRTIO_CONFIG_S_FEATURES_OK)
+	if (select > 1 || virtio_status_load(dev) & VIRTIO_CONFIG_S_FEATURES_OK)
 		return;
 	mask <<= 32 * select;
 	dev->features_acked = (dev->features_acked & ~mask) | (uint64_t)value << (32 * select);
@@ -516,7 +251,7 @@ void virtio_queue_set_enabled(struct virtio_queue *q, bool enable)
 	if (enable == q->vq.enabled)
 		return;
 	if (!enable) {
-		batch_run(dev, q->loop, q->index, batch_stop);
+		virtio_queue_stop(q);
 		virtqueue_disable(&q->vq);
 		return;
 	}
@@ -525,9 +260,9 @@ void virtio_queue_set_enabled(struct virtio_queue *q, bool enable)
 		virtio_device_needs_reset(dev, "a queue outside memory, misaligned or of bad size");
 		return;
 	}
-	if ((status_load(dev) & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET)) ==
+	if ((virtio_status_load(dev) & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET)) ==
 	    VIRTIO_CONFIG_S_DRIVER_OK)
-		batch_run(dev, q->loop, q->index, batch_start);
+		virtio_queue_start(q);
 }
 
 void virtio_queue_reset(struct virtio_queue *q)

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "devices/msix.h"
+#include "devices/virtio/virtio_pci_common.h"
 
 #define BAR_LEN	      0x4000u
 #define COMMON_OFFSET 0x0000u
@@ -40,11 +41,6 @@
 #define ISR_QUEUE     1u
 #define ISR_CONFIG    2u
 
-#define VECTORS_MAX   (VIRTIO_QUEUES_MAX + 1)
-
-/* Fields of an entry of the MSI-X table. */
-enum { ENTRY_ADDR_LOW, ENTRY_ADDR_HIGH, ENTRY_DATA, ENTRY_CONTROL, ENTRY_WORDS };
-
 struct virtio_pci {
 	struct pci_function fn;
 	struct virtio_device *dev;
@@ -53,13 +49,8 @@ struct virtio_pci {
 	unsigned msix_cap; /* offsets in configuration space */
 	unsigned window_cap;
 
-	uint32_t device_feature_select;
-	uint32_t driver_feature_select;
-	uint16_t queue_select;
-	/* Atomic: read on the threads that interrupt. */
-	uint16_t config_vector;
-	uint16_t queue_vector[VIRTIO_QUEUES_MAX];
-	uint8_t isr;
+	struct virtio_pci_common common;
+	uint8_t isr; /* atomic: devices interrupt on any thread */
 };
 
 static struct virtio_pci *from_function(struct pci_function *fn)
@@ -81,21 +72,21 @@ static void interrupt_queue(struct virtio_device *dev, uint16_t queue_index)
 {
 	struct virtio_pci *vp = dev->transport_priv;
 
-	interrupt(vp, &vp->queue_vector[queue_index], ISR_QUEUE);
+	interrupt(vp, &vp->common.queue_vector[queue_index], ISR_QUEUE);
 }
 
 static void interrupt_config(struct virtio_device *dev)
 {
 	struct virtio_pci *vp = dev->transport_priv;
 
-	interrupt(vp, &vp->config_vector, ISR_CONFIG);
+	interrupt(vp, &vp->common.config_vector, ISR_CONFIG);
 }
 
 static int queue_irq_fd(struct virtio_device *dev, uint16_t queue_index)
 {
 	const struct virtio_pci *vp = dev->transport_priv;
 
-	return msix_vector_fd(&vp->msix, vp->queue_vector[queue_index]);
+	return msix_vector_fd(&vp->msix, vp->common.queue_vector[queue_index]);
 }
 
 static const struct virtio_transport_ops transport_ops = {
@@ -103,174 +94,6 @@ static const struct virtio_transport_ops transport_ops = {
 	.interrupt_config = interrupt_config,
 	.queue_irq_fd = queue_irq_fd,
 };
-
-/* What a driver writes as a vector is kept if there is such a vector (4.1.5.1.2). */
-static uint16_t vector_accept(const struct virtio_pci *vp, uint64_t value)
-{
-	return value < vp->msix.count ? (uint16_t)value : VIRTIO_MSI_NO_VECTOR;
-}
-
-/* ---- common configuration (4.1.4.3) ---- */
-
-/* The only width a field may be accessed with; 0: there is no field at OFFSET. */
-static unsigned common_width(uint64_t offset)
-{
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_STATUS:
-	case VIRTIO_PCI_COMMON_CFGGENERATION:
-		return 1;
-	case VIRTIO_PCI_COMMON_MSIX:
-	case VIRTIO_PCI_COMMON_NUMQ:
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-	case VIRTIO_PCI_COMMON_Q_NOFF:
-	case VIRTIO_PCI_COMMON_Q_NDATA:
-	case VIRTIO_PCI_COMMON_Q_RESET:
-		return 2;
-	default:
-		return offset < VIRTIO_PCI_COMMON_Q_NDATA && !(offset & 3) ? 4 : 0;
-	}
-}
-
-static uint32_t queue_field_read(struct virtio_pci *vp, uint64_t offset)
-{
-	struct virtio_queue *q = virtio_queue_at(vp->dev, vp->queue_select);
-
-	if (!q)
-		return 0;
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-		return q->vq.size;
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-		return vp->queue_vector[q->index];
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-		return q->vq.enabled;
-	case VIRTIO_PCI_COMMON_Q_NOFF:
-		return q->index;
-	case VIRTIO_PCI_COMMON_Q_DESCLO:
-	case VIRTIO_PCI_COMMON_Q_DESCHI:
-		return virtio_queue_get_addr(q, VIRTIO_QUEUE_DESC, offset & 4);
-	case VIRTIO_PCI_COMMON_Q_AVAILLO:
-	case VIRTIO_PCI_COMMON_Q_AVAILHI:
-		return virtio_queue_get_addr(q, VIRTIO_QUEUE_AVAIL, offset & 4);
-	case VIRTIO_PCI_COMMON_Q_USEDLO:
-	case VIRTIO_PCI_COMMON_Q_USEDHI:
-		return virtio_queue_get_addr(q, VIRTIO_QUEUE_USED, offset & 4);
-	default: /* queue_reset: done when the write returns */
-		return 0;
-	}
-}
-
-static uint32_t common_read(struct virtio_pci *vp, uint64_t offset)
-{
-	struct virtio_device *dev = vp->dev;
-
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		return vp->device_feature_select;
-	case VIRTIO_PCI_COMMON_DF:
-		return virtio_get_features(dev, vp->device_feature_select);
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		return vp->driver_feature_select;
-	case VIRTIO_PCI_COMMON_GF:
-		return virtio_get_features_acked(dev, vp->driver_feature_select);
-	case VIRTIO_PCI_COMMON_MSIX:
-		return vp->config_vector;
-	case VIRTIO_PCI_COMMON_NUMQ:
-		return dev->queue_count;
-	case VIRTIO_PCI_COMMON_STATUS:
-		return virtio_get_status(dev);
-	case VIRTIO_PCI_COMMON_CFGGENERATION:
-		return virtio_get_config_generation(dev);
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		return vp->queue_select;
-	default:
-		return queue_field_read(vp, offset);
-	}
-}
-
-static void queue_field_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
-{
-	struct virtio_queue *q = virtio_queue_at(vp->dev, vp->queue_select);
-
-	if (!q)
-		return;
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-		virtio_queue_set_size(q, value);
-		break;
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-		__atomic_store_n(&vp->queue_vector[q->index], vector_accept(vp, value),
-				 __ATOMIC_RELAXED);
-		virtio_queue_irqs_changed(vp->dev);
-		break;
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-		if (value == 1)
-			virtio_queue_set_enabled(q, true);
-		break;
-	case VIRTIO_PCI_COMMON_Q_RESET:
-		if (value == 1 && virtio_has_feature(vp->dev, VIRTIO_F_RING_RESET))
-			virtio_queue_reset(q);
-		break;
-	case VIRTIO_PCI_COMMON_Q_DESCLO:
-	case VIRTIO_PCI_COMMON_Q_DESCHI:
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, offset & 4, value);
-		break;
-	case VIRTIO_PCI_COMMON_Q_AVAILLO:
-	case VIRTIO_PCI_COMMON_Q_AVAILHI:
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, offset & 4, value);
-		break;
-	case VIRTIO_PCI_COMMON_Q_USEDLO:
-	case VIRTIO_PCI_COMMON_Q_USEDHI:
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, offset & 4, value);
-		break;
-	default:
-		break;
-	}
-}
-
-/* What the transport keeps of a driver, after a reset. MSI-X is PCI's and stays (4.1.4.3.1). */
-static void forget(struct virtio_pci *vp)
-{
-	vp->device_feature_select = 0;
-	vp->driver_feature_select = 0;
-	vp->queue_select = 0;
-	__atomic_store_n(&vp->config_vector, VIRTIO_MSI_NO_VECTOR, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		__atomic_store_n(&vp->queue_vector[i], VIRTIO_MSI_NO_VECTOR, __ATOMIC_RELAXED);
-	__atomic_store_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
-}
-
-static void common_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
-{
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		vp->device_feature_select = value;
-		break;
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		vp->driver_feature_select = value;
-		break;
-	case VIRTIO_PCI_COMMON_GF:
-		virtio_set_features(vp->dev, vp->driver_feature_select, value);
-		break;
-	case VIRTIO_PCI_COMMON_MSIX:
-		__atomic_store_n(&vp->config_vector, vector_accept(vp, value), __ATOMIC_RELAXED);
-		break;
-	case VIRTIO_PCI_COMMON_STATUS:
-		virtio_set_status(vp->dev, value);
-		if (!value)
-			forget(vp);
-		break;
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		vp->queue_select = (uint16_t)value;
-		break;
-	default:
-		queue_field_write(vp, offset, value);
-		break;
-	}
-}
 
 /* ---- the BAR ---- */
 
@@ -307,8 +130,8 @@ static uint64_t virtio_pci_read(struct pci_function *fn, unsigned index, uint64_
 	} else if (offset >= ISR_OFFSET) {
 		if (offset == ISR_OFFSET && width == 1)
 			value = __atomic_exchange_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
-	} else if (width == common_width(offset)) {
-		value = common_read(vp, offset);
+	} else if (width == virtio_pci_common_width(offset)) {
+		value = virtio_pci_common_read(&vp->common, offset);
 	}
 	return value;
 }
@@ -345,8 +168,9 @@ static void virtio_pci_write(struct pci_function *fn, unsigned index, uint64_t o
 		notify_write(vp, offset - NOTIFY_OFFSET);
 	} else if (offset >= DEVICE_OFFSET) {
 		virtio_config_write(vp->dev, offset - DEVICE_OFFSET, &value, width);
-	} else if (offset < ISR_OFFSET && width == common_width(offset)) {
-		common_write(vp, offset, (uint32_t)value);
+	} else if (offset < ISR_OFFSET && width == virtio_pci_common_width(offset)) {
+		if (virtio_pci_common_write(&vp->common, offset, (uint32_t)value))
+			__atomic_store_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -408,7 +232,8 @@ static void virtio_pci_function_reset(struct pci_function *fn)
 
 	virtio_device_reset(vp->dev);
 	pthread_mutex_lock(&vp->dev->lock);
-	forget(vp);
+	virtio_pci_common_forget(&vp->common);
+	__atomic_store_n(&vp->isr, 0, __ATOMIC_SEQ_CST);
 	msix_reset(&vp->msix);
 	pthread_mutex_unlock(&vp->dev->lock);
 }
@@ -526,8 +351,11 @@ int virtio_pci_create(struct virtio_pci **out, struct virtio_device *dev, struct
 	assert(dev->ops->config_len <= NOTIFY_OFFSET - DEVICE_OFFSET);
 	vp->dev = dev;
 	vp->bus = bus;
-	forget(vp);
-	ret = msix_init(&vp->msix, router, dev->queue_count + 1u, dev->ops->name, &dev->vcpu_limit);
+	vp->common.dev = dev;
+	vp->common.vector_count = dev->queue_count + 1u;
+	virtio_pci_common_forget(&vp->common);
+	ret = msix_init(&vp->msix, router, vp->common.vector_count, dev->ops->name,
+			&dev->vcpu_limit);
 	if (ret == 0)
 		ret = add_function(vp, host);
 	if (ret < 0) {
