@@ -244,6 +244,69 @@ static void peers_are_command_lines(void **state)
 	free(compare);
 }
 
+static const struct compare_task *task_named(const char *name)
+{
+	for (size_t i = 0; i < compare_task_count; i++)
+		if (strcmp(compare_tasks[i].name, name) == 0)
+			return &compare_tasks[i];
+	return NULL;
+}
+
+static void machines_get_a_tap_only_where_there_is_one(void **state)
+{
+	struct compare *compare = calloc(1, sizeof(*compare));
+	const struct compare_task *task = task_named("net-nat");
+	struct compare_command command;
+	char *reason, *text;
+
+	(void)state;
+	compare->program = "vmm";
+	compare->root = compare_text("/root");
+	compare->scratch = compare_text("/tmp");
+	assert_int_equal(compare_add_column(compare, "machine"), 0);
+	assert_int_equal(
+		compare_command_make(compare, &compare->columns[0], task, &command, &reason),
+		-EOPNOTSUPP);
+	assert_non_null(strstr(reason, "a tap could not be made"));
+	free(reason);
+	compare_command_fini(&command);
+	compare->has_tap = true;
+	assert_int_equal(
+		compare_command_make(compare, &compare->columns[0], task, &command, &reason), 0);
+	text = compare_command_text(&command);
+	assert_non_null(strstr(text, " --net tap=vmm-compare,ip="));
+	free(text);
+	compare_command_fini(&command);
+	compare_fini(compare);
+	free(compare);
+}
+
+static void limits_are_for_what_has_limits(void **state)
+{
+	struct compare *compare = calloc(1, sizeof(*compare));
+	static const char *const names[] = { "machine", "container", "host" };
+
+	(void)state;
+	compare->program = "vmm";
+	compare->root = compare_text("/root");
+	compare->scratch = compare_text("/tmp");
+	for (unsigned i = 0; i < 3; i++) {
+		struct compare_command command;
+		char *reason, *text;
+
+		assert_int_equal(compare_add_column(compare, names[i]), 0);
+		assert_int_equal(compare_command_make(compare, &compare->columns[i],
+						      task_named("idle"), &command, &reason),
+				 0);
+		text = compare_command_text(&command);
+		assert_int_equal(strstr(text, " --memory 128M ") != NULL, i < 2);
+		free(text);
+		compare_command_fini(&command);
+	}
+	compare_fini(compare);
+	free(compare);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +322,8 @@ int main(void)
 		cmocka_unit_test(child_that_is_not_there_says_so),
 		cmocka_unit_test(child_output_without_end_does_not_fill_memory),
 		cmocka_unit_test(peers_are_command_lines),
+		cmocka_unit_test(machines_get_a_tap_only_where_there_is_one),
+		cmocka_unit_test(limits_are_for_what_has_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm/compare/child.h"
+#include "vmm/compare/server.h"
 
 const char *const compare_boundary_names[] = { "machine", "container", "host", NULL };
 const char *const compare_peer_names[] = { "qemu", "runc", "podman", "lxc", NULL };
@@ -32,7 +33,8 @@ static const struct {
 } net_words[] = {
 	{ "machine",
 	  { "--net none", "a machine has a network of its own",
-	    "a tap needs a bridge and DHCP that somebody has set up", "--net user" } },
+	    "--net tap=" SERVER_TAP ",ip=" SERVER_TAP_GUEST ",gateway=" SERVER_TAP_GATEWAY,
+	    "--net user" } },
 	{ "container", { "--net none", "--net host", "--net bridge", "--net user" } },
 	{ "host", { "", "", "", "" } },
 };
@@ -128,6 +130,11 @@ static int add_net(const struct compare *compare, const struct compare_column *c
 			continue;
 		if (words[0] && words[0] != '-') {
 			*reason = compare_text("%s", words);
+			return -EOPNOTSUPP;
+		}
+		if (strstr(words, SERVER_TAP) && !compare->has_tap) {
+			*reason =
+				compare_text("a tap could not be made: that is for root, with ip");
 			return -EOPNOTSUPP;
 		}
 		return add_words(compare, column, task, words, command);

@@ -143,6 +143,7 @@ struct compare {
 	char *cache;	 /* ours; owned */
 	char *scratch;	 /* removed at the end; owned */
 	char *load;	 /* the workload program, on the host; owned */
+	bool has_tap;	 /* for machines, to the host's server */
 	bool own_load;	 /* the root has no workload program: it comes by a volume */
 	char **commands; /* the command lines that were run, one a task and column; owned */
 	size_t command_count;

@@ -6,5 +6,5 @@ $(BUILD)/gen/vmm-load: $(compare_LOAD_SRC) vmm/compare/workload/load.h
 	$(call say,MUSL,$@)
 	$(Q)musl-gcc $(CSTD) $(WARNINGS) -I. -O2 -static -s -ffunction-sections -Wl,--gc-sections -o $@ $(compare_LOAD_SRC)
 CPPFLAGS += -DCOMPARE_LOAD_FILE='"$(BUILD)/gen/vmm-load.gz"'
-$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz vmm/compare/setup-root.sh
+$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz vmm/compare/setup-root.sh vmm/compare/take-in.sh
 $(BUILD)/obj/vmm/compare/command.o: $(wildcard vmm/compare/peers/*.sh)

@@ -20,6 +20,7 @@
 #include "vmm/compare/stats.h"
 
 #define IDLE_MAX    50
+#define IDLE_LAB_NS UINT64_C(120000000000)
 #define DENSITY_OF  (1024.0 * 1024 * 1024)
 #define STATUS_OURS 125 /* of vmm run and its like: not the workload's */
 
@@ -377,21 +378,36 @@ static void add_idle(struct measure *m, const struct idle *idle)
 	}
 }
 
+/* In the lab fifty machines take their time: two points make a line, too. */
+static bool idle_late(const struct measure *m, const struct idle *idle, uint64_t begun)
+{
+	return m->compare->in_lab && !m->compare->icount && idle->points >= 2 &&
+	       child_now_ns() - begun > IDLE_LAB_NS;
+}
+
 static int measure_idle(struct measure *m)
 {
 	static const unsigned steps[][3] = { { 1, 4, 0 }, { 1, 10, 0 }, { 1, 10, 50 } };
 	double available = (double)proc_available();
 	struct idle *idle = calloc(1, sizeof(*idle));
+	uint64_t begun = child_now_ns();
 	int ret = idle ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; !ret && i < 3 && steps[m->compare->level][i]; i++) {
-		while (!ret && idle->count < steps[m->compare->level][i])
+		while (!ret && idle->count < steps[m->compare->level][i] &&
+		       !idle_late(m, idle, begun))
 			ret = start(m, &idle->children[idle->count++]);
+		if (!ret && idle->points && idle->x[idle->points - 1] == idle->count)
+			break;
 		if (!ret)
 			ret = look_at_idle(m, idle, available);
 	}
 	if (!ret)
 		add_idle(m, idle);
+	if (!ret && idle->count < steps[m->compare->level][2])
+		compare_fact(m->compare, "idle instances",
+			     "%u at most of %s: more took too long here", idle->count,
+			     m->column->name);
 	/* All are told at once, so that they end side by side. */
 	for (unsigned i = 0; idle && i < idle->count; i++)
 		if (idle->children[i].pid > 0)

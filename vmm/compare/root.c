@@ -23,6 +23,10 @@ __asm__(".pushsection .rodata\n"
 	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n.popsection\n");
 extern const char setup_root[] __attribute__((visibility("hidden")));
 
+__asm__(".pushsection .rodata\n"
+	"take_in:\n.incbin \"vmm/compare/take-in.sh\"\n.byte 0\n.popsection\n");
+extern const char take_in[] __attribute__((visibility("hidden")));
+
 /* The workload program. */
 BLOB_EMBED(load, COMPARE_LOAD_FILE);
 
@@ -160,21 +164,45 @@ static int use_root(struct compare *compare)
 	return 0;
 }
 
-/* The lab's files come from another machine: what is measured is taken into memory first. */
+/* The lab's files come from another machine: what is measured is taken into memory first. Images go
+ * to a cache there, too. */
 static int copy_root(struct compare *compare)
 {
 	auto_free char *from = compare->root;
-	char *words[] = { (char *)"cp", (char *)"-a", from, NULL, NULL };
+	auto_free char *config = NULL, *cache = NULL;
+	const char *kernel = compare->kernel ? compare->kernel : "";
+	char *words[] = { (char *)"/bin/sh",
+			  (char *)"-c",
+			  (char *)take_in,
+			  (char *)"take-in",
+			  from,
+			  NULL,
+			  (char *)compare->program,
+			  (char *)kernel,
+			  NULL,
+			  NULL };
 	struct child child;
 	int ret;
 
 	compare->root = compare_text("%s/root", compare->scratch);
-	words[3] = compare->root;
-	if (!compare->root)
+	config = compare_text("%.*s/config",
+			      (int)(strrchr(kernel, '/') ? strrchr(kernel, '/') - kernel : 0),
+			      kernel);
+	cache = compare_text("%s/cache", compare->scratch);
+	free(compare->cache);
+	compare->cache = compare_text("%s/cache/vmm/compare", compare->scratch);
+	words[5] = compare->root;
+	words[8] = config;
+	if (!compare->root || !config || !cache || !compare->cache)
 		return -ENOMEM;
-	ret = child_start(&child, words);
+	ret = make_directory(compare->cache);
 	if (!ret)
-		ret = child_wait_end(&child, compare_patience_ms(compare, 300));
+		ret = setenv("XDG_CACHE_HOME", cache, 1) < 0 ? -errno : 0;
+	if (!ret)
+		ret = child_start(&child, words);
+	if (ret)
+		return ret;
+	ret = child_wait_end(&child, compare_patience_ms(compare, 300));
 	if (ret || child.status != 0) {
 		auto_free char *reason = child_complaint(&child);
 

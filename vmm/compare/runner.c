@@ -137,11 +137,11 @@ static int run_column(struct runner *runner, const struct compare_task *task, un
 
 /*
  * In the lab, where a run takes as long as the machine below lets it, rows get fewer runs each when
- * two thirds of the time for all are over: better than none for the last. N says so.
+ * a good part of the time for all is over: better than none for the last. N says so.
  */
 static bool late(const struct compare *compare)
 {
-	static const unsigned limits_s[] = { 150, 500, 1100 };
+	static const unsigned limits_s[] = { 150, 400, 700 };
 
 	return compare->in_lab && !compare->icount &&
 	       child_now_ns() - compare->started_ns >
@@ -246,7 +246,7 @@ int compare_run(struct compare *compare)
 			mark_unfinished(compare, &compare_tasks[i]);
 		}
 	}
-	server_stop(&server);
+	server_stop(&server, compare);
 	if (runner.terminal)
 		fputs("\r\033[K", stderr);
 	compare->took_ns = child_now_ns() - compare->started_ns;
