@@ -146,6 +146,7 @@ devices_SRC := \
 	devices/block/file_map.c \
 	devices/block/block_file.c \
 	devices/block/block_raw.c \
+	devices/block/nameless_file.c \
 	devices/block/block_overlay.c \
 	devices/virtio/blk_request.c \
 	devices/virtio/blk_queue.c \

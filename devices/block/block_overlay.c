@@ -18,20 +18,16 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "devices/block/block_file.h"
+#include "devices/block/nameless_file.h"
+#include "devices/block/request_list.h"
 #include "vmm/log.h"
 
 #define CLUSTER_LEN  4096u
 #define FILL_BUFFERS 16u
-
-struct request_list {
-	struct block_request *head;
-	struct block_request **tail;
-};
 
 struct block_overlay {
 	struct block block;
@@ -51,44 +47,6 @@ struct block_overlay {
 static struct block_overlay *to_overlay(struct block *block)
 {
 	return container_of(block, struct block_overlay, block);
-}
-
-/* ---- lists ---- */
-
-static void list_init(struct request_list *list)
-{
-	list->head = NULL;
-	list->tail = &list->head;
-}
-
-static void list_add(struct request_list *list, struct block_request *req)
-{
-	req->next = NULL;
-	*list->tail = req;
-	list->tail = &req->next;
-}
-
-static struct block_request *list_take(struct request_list *list)
-{
-	struct block_request *req = list->head;
-
-	if (req) {
-		list->head = req->next;
-		if (!list->head)
-			list->tail = &list->head;
-	}
-	return req;
-}
-
-static void list_remove(struct request_list *list, struct block_request *req)
-{
-	struct block_request **at = &list->head;
-
-	while (*at != req)
-		at = &(*at)->next;
-	*at = req->next;
-	if (!*at)
-		list->tail = at;
 }
 
 /* ---- clusters ---- */
@@ -197,8 +155,8 @@ static void start_waiting(struct block_overlay *ov)
 
 	if (!list.head)
 		return;
-	list_init(&ov->waiting);
-	while ((req = list_take(&list))) {
+	request_list_init(&ov->waiting);
+	while ((req = request_list_take(&list))) {
 		int ret = change_begin(ov, req);
 
 		if (ret < 0)
@@ -218,7 +176,7 @@ static void give_buffer(struct block_overlay *ov, struct block_request *req)
 
 static void leave_active(struct block_overlay *ov, struct block_request *req)
 {
-	list_remove(&ov->active, req);
+	request_list_remove(&ov->active, req);
 	give_buffer(ov, req);
 }
 
@@ -380,20 +338,20 @@ static int change_begin(struct block_overlay *ov, struct block_request *req)
 
 	req->own_iov.iov_base = NULL;
 	if (must_wait(ov, req)) {
-		list_add(&ov->waiting, req);
+		request_list_add(&ov->waiting, req);
 		return 0;
 	}
 	if (find_fill(ov, req, &cluster)) {
 		unsigned free = (unsigned)__builtin_ctz(~ov->fill_used);
 
 		if (free >= FILL_BUFFERS) {
-			list_add(&ov->waiting, req);
+			request_list_add(&ov->waiting, req);
 			return 0;
 		}
 		ov->fill_used |= 1u << free;
 		req->own_iov.iov_base = ov->fill_buffers + (size_t)free * CLUSTER_LEN;
 	}
-	list_add(&ov->active, req);
+	request_list_add(&ov->active, req);
 	ret = change_next(req);
 	if (ret < 0)
 		leave_active(ov, req);
@@ -408,8 +366,8 @@ static void report_trivial(struct loop_deferred *deferred)
 	struct request_list list = ov->trivial;
 	struct block_request *req;
 
-	list_init(&ov->trivial);
-	while ((req = list_take(&list)))
+	request_list_init(&ov->trivial);
+	while ((req = request_list_take(&list)))
 		req->done(req, 0);
 }
 
@@ -420,7 +378,7 @@ static int overlay_submit(struct block *block, struct loop *loop, struct block_r
 	req->block = block;
 	req->loop = loop;
 	if (req->op == BLOCK_FLUSH) {
-		list_add(&ov->trivial, req);
+		request_list_add(&ov->trivial, req);
 		loop_defer(loop, &ov->report);
 		return 0;
 	}
@@ -463,45 +421,6 @@ static const struct block_ops overlay_ops = {
 	.destroy = overlay_destroy,
 };
 
-static int open_nameless(const char *dir)
-{
-	char path[4096];
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd;
-	if (snprintf(path, sizeof(path), "%s/vmm-overlay-XXXXXX", dir) >= (int)sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(path);
-	return fd;
-}
-
-static int open_written(struct block_overlay *ov)
-{
-	const char *dir = getenv("TMPDIR");
-
-	if (!dir || !*dir)
-		dir = "/var/tmp";
-	ov->written_fd = open_nameless(dir);
-	if (ov->written_fd < 0)
-		return log_errno(errno,
-				 "make a file for the overlay in %s (set TMPDIR to another place)",
-				 dir);
-	ov->written_in_memory = block_file_is_in_memory(ov->written_fd);
-	if (ftruncate(ov->written_fd, (off_t)ov->block.info.size) < 0 ||
-	    fallocate(ov->written_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, CLUSTER_LEN) <
-		    0)
-		return log_errno(errno,
-				 "make a sparse file of %llu bytes for the overlay in %s (set "
-				 "TMPDIR to another place)",
-				 (unsigned long long)ov->block.info.size, dir);
-	return 0;
-}
-
 static void *map_memory(size_t len)
 {
 	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
@@ -525,9 +444,10 @@ static int overlay_init(struct block_overlay *ov, const struct block_options *op
 	info->discard_granularity = CLUSTER_LEN;
 	if (info->physical_size < CLUSTER_LEN)
 		info->physical_size = CLUSTER_LEN;
-	ret = open_written(ov);
-	if (ret < 0)
-		return ret;
+	ov->written_fd = nameless_file_make(info->size);
+	if (ov->written_fd < 0)
+		return ov->written_fd;
+	ov->written_in_memory = block_file_is_in_memory(ov->written_fd);
 	ov->present_len = info->size / CLUSTER_LEN / 8 + 1;
 	ov->present = map_memory(ov->present_len);
 	ov->fill_buffers = map_memory((size_t)FILL_BUFFERS * CLUSTER_LEN);
@@ -551,9 +471,9 @@ int block_overlay_create(struct block **out, const struct block_options *options
 	ov->base.plain_fd = -1;
 	ov->written_fd = -1;
 	ov->report.fn = report_trivial;
-	list_init(&ov->active);
-	list_init(&ov->waiting);
-	list_init(&ov->trivial);
+	request_list_init(&ov->active);
+	request_list_init(&ov->waiting);
+	request_list_init(&ov->trivial);
 	ret = overlay_init(ov, options);
 	if (ret < 0) {
 		overlay_destroy(&ov->block);
