@@ -38,7 +38,8 @@ fi
 # The number is of what is made of the same files.
 sum=$({ echo 2 && for file in $files; do stat -L -c '%n %s %Y' "${file%=*}"; done; } | cksum | cut -d ' ' -f 1)
 root=$cache/root-$sum
-if [ -e "$root/etc/passwd" ]; then
+# One that is used counts as new.
+if [ -e "$root/etc/passwd" ] && touch "$root"; then
 	echo "$root"
 	exit 0
 fi
@@ -127,5 +128,5 @@ printf 'root:x:0:\nnogroup:x:65534:\n' >"$new/etc/group"
 mv -T "$new" "$root" 2>/dev/null || [ -e "$root/etc/passwd" ]
 # Of those made before only the newest others are kept.
 # shellcheck disable=SC2012 # names of ours
-ls -dt "$cache"/root-* | tail -n +5 | xargs -r rm -rf
+ls -dt "$cache"/root-* | tail -n +7 | xargs -r rm -rf
 echo "$root"
