@@ -233,6 +233,21 @@ networks()
 	kill %1
 }
 
+# Newer ones keep nothing open that they were given.
+pasta_closes_all()
+{
+	mkdir "$work/newer"
+	printf '%s\n' '#!/bin/bash' 'for fd in /proc/self/fd/*; do' \
+		'[ "${fd##*/}" -le 2 ] || eval "exec ${fd##*/}>&-"' 'done 2>/dev/null' \
+		"exec $(command -v pasta) \"\$@\"" >"$work/newer/pasta"
+	chmod -R a+rx "$work/newer"
+	PATH=$work/newer:$PATH run container --net user -- true
+	mkdir -p "$work/runtime"
+	chown "$user:$user" "$work/runtime"
+	run_as=("${as_user[@]}" env "XDG_RUNTIME_DIR=$work/runtime" "PATH=$work/newer:$PATH")
+	run container --net user -- true
+}
+
 # published KIND FROM: a server inside, reached by the host's port.
 published()
 {
@@ -439,6 +454,7 @@ check "container: each network fetches a page from the host" networks
 check "container: a published port of the bridge, from the host itself" published bridge 127.0.0.1
 check "container: a published port of the bridge, by another address" published bridge 192.0.2.2
 check "container: a published port in user mode" published user 127.0.0.1
+check "container: pasta need not keep what it was given" pasta_closes_all
 check "what a boundary cannot do is refused in one line" refusals
 check "an ordinary user has both" ordinary_user
 check "nothing is left by one after another" one_after_another

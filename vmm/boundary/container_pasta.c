@@ -7,6 +7,7 @@
  * it pasta. An ordinary user makes that namespace within the container's user namespace.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -118,19 +119,44 @@ static int enter_user_namespace(const struct words *words)
 	return fd < 0 || setns(fd, CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
-/* pasta has given up the right to look at the container's processes when it opens the namespace; a
- * descriptor of its own needs none. */
+/*
+ * pasta has given up the right to look at the container's processes when it opens the namespace,
+ * and newer ones have closed the descriptors that they were given. It opens this process's, which
+ * is as powerless by then.
+ */
 static int open_network_namespace(struct words *words)
 {
-	int fd = open(words->netns, O_RDONLY);
+	int fd = open(words->netns, O_RDONLY | O_CLOEXEC);
 
-	snprintf(words->netns_fd, sizeof(words->netns_fd), "/proc/self/fd/%d", fd);
+	snprintf(words->netns_fd, sizeof(words->netns_fd), "/proc/%d/fd/%d", (int)getpid(), fd);
 	return fd < 0 ? -errno : 0;
+}
+
+/* No capabilities, and open to processes that have no more than that: entering another user
+ * namespace closes a process to these. */
+static int give_up_rights(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+	if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Waits until the other end of the pipe is closed. */
+static void wait_for_close(int fd)
+{
+	char byte;
+
+	while (read(fd, &byte, 1) < 0 && errno == EINTR)
+		;
 }
 
 static int run_keeper(struct words *words, bool in_user_ns, pid_t parent)
 {
 	struct clone_args args = { .flags = CLONE_NEWPID, .exit_signal = SIGCHLD };
+	int ready[2];
 	sigset_t none;
 	int status = 0;
 	long pid;
@@ -143,11 +169,18 @@ static int run_keeper(struct words *words, bool in_user_ns, pid_t parent)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return PROCESS_STATUS_FAILED;
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[1]);
+		wait_for_close(ready[0]);
 		_exit(run_pasta(words));
 	}
+	if (give_up_rights() < 0)
+		return PROCESS_STATUS_FAILED;
+	close(ready[1]);
 	while (pid > 0 && waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid < 0 || !WIFEXITED(status) ? PROCESS_STATUS_FAILED : WEXITSTATUS(status);
@@ -160,6 +193,10 @@ static int report(struct container *container, int status)
 	container->pasta = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == PROCESS_STATUS_NOT_FOUND)
 		log_err("--net user needs pasta: apt-get install passt");
+	else if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		log_err("--net user: pasta needs /dev/net/tun, which this user may not open: chmod "
+			"666 "
+			"/dev/net/tun as root");
 	else
 		log_err("--net user: pasta did not make the network: see its words above, if any, "
 			"and whether a published port is taken");
