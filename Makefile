@@ -104,6 +104,7 @@ vmm_SRC := \
 	vmm/machine_limits.c \
 	vmm/machine_host.c \
 	vmm/machine_stats.c \
+	vmm/machine_load.c \
 	vmm/machine.c \
 	vmm/run.c \
 	vmm/boundary/relay.c \

@@ -5,8 +5,6 @@
 #include "vmm/machine.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include ARCH_LAYOUT_H
@@ -29,6 +27,7 @@
 #include "vmm/late/late.h"
 #include "vmm/log.h"
 #include "vmm/machine_host.h"
+#include "vmm/machine_load.h"
 #include "vmm/machine_stats.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -323,73 +322,7 @@ static int machine_build_virtio(struct machine *m)
 	return ret;
 }
 
-/* ---- the guest's software ---- */
-
-/*
- * The command line. A kernel told to do without ACPI finds virtio-mmio devices by words of it
- * (Linux, drivers/virtio/virtio_mmio.c); with ACPI they would only be found twice.
- */
-static int machine_cmdline(struct machine *m, char *buf, size_t room)
-{
-	const char *given = m->config->cmdline_full;
-	int len = snprintf(buf, room, "%s", given);
-
-	if (strstr(given, "acpi=off"))
-		for (unsigned i = 0; i < m->virtio_count && len >= 0 && (size_t)len < room; i++)
-			if (m->virtio[i].mmio)
-				len += snprintf(buf + len, room - (size_t)len,
-						" virtio_mmio.device=4K@%#llx:%u",
-						LAYOUT_VIRTIO_MMIO_GPA + i * LAYOUT_VIRTIO_MMIO_LEN,
-						LAYOUT_IRQ_VIRTIO_MMIO + i);
-	if (len < 0 || (size_t)len >= room)
-		return log_errno(E2BIG, "kernel command line of more than %zu bytes", room - 1);
-	return 0;
-}
-
-static int machine_load(struct machine *m)
-{
-	struct arch_kernel kernel = {
-		.kernel_fd = -1,
-		.initrd_fd = -1,
-		.kernel_path = m->config->kernel,
-		.initrd_path = m->config->initrd,
-		.entry = m->config->entry,
-	};
-	struct arch_board board = {
-		.rows = m->rows,
-		.row_count = m->row_count,
-		.cpu_count = m->config->cpus,
-		.name = m->config->name,
-	};
-	char cmdline[8192];
-	int ret;
-
-	/* Not waiting: what turns out to be a pipe is refused. */
-	kernel.kernel_fd = open(kernel.kernel_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (kernel.kernel_fd < 0)
-		return log_errno(errno, "open the kernel %s", kernel.kernel_path);
-	if (kernel.initrd_path) {
-		kernel.initrd_fd = open(kernel.initrd_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (kernel.initrd_fd < 0) {
-			ret = log_errno(errno, "open the initrd %s", kernel.initrd_path);
-			close(kernel.kernel_fd);
-			return ret;
-		}
-	}
-	ret = machine_cmdline(m, cmdline, sizeof(cmdline));
-	kernel.cmdline = cmdline;
-	if (ret == 0)
-		ret = arch_load_kernel(&m->vm.mem, &kernel, &m->boot);
-	timeline_mark(m->timeline, "kernel and initrd loaded");
-	close(kernel.kernel_fd);
-	if (kernel.initrd_fd >= 0)
-		close(kernel.initrd_fd);
-	if (ret == 0)
-		ret = arch_write_tables(&m->vm.mem, &board, &m->boot);
-	/* Below the kernel a guest uses a page here and there. */
-	guest_mem_use_huge_pages(&m->vm.mem, m->boot.kernel_gpa);
-	return ret;
-}
+/* ---- vCPUs ---- */
 
 static void machine_on_first_run(void *opaque)
 {
@@ -472,6 +405,18 @@ int machine_begin(struct machine **out, const struct config *config, struct kvm_
 	return 0;
 }
 
+static int machine_load_software(struct machine *m)
+{
+	const struct arch_board board = {
+		.rows = m->rows,
+		.row_count = m->row_count,
+		.cpu_count = m->config->cpus,
+		.name = m->config->name,
+	};
+
+	return machine_load(&m->vm.mem, m->config, &board, &m->boot, m->timeline);
+}
+
 static int machine_build_hardware(struct machine *m)
 {
 	int ret = vm_create(&m->vm, m->kvm, m->config->memory_len);
@@ -501,7 +446,7 @@ int machine_build(struct machine *m, const struct machine_base *base)
 	if (ret < 0)
 		return ret;
 	beside_do(m->beside, &m->creating, machine_create_vcpus, m);
-	ret = machine_load(m);
+	ret = machine_load_software(m);
 	timeline_mark(m->timeline, "tables");
 	if (ret == 0)
 		ret = machine_enter_vcpus(m);
