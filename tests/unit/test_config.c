@@ -12,26 +12,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "tests/support/parse_words.h"
 #include "vmm/config.h"
 #include "vmm/config_options.h"
 #include "vmm/log.h"
-
-#define WORDS_MAX 24
-
-/* Parses words that end with NULL. */
-static int parse(struct config *config, ...)
-{
-	char *argv[WORDS_MAX];
-	int argc = 0;
-	va_list args;
-
-	config_init(config);
-	va_start(args, config);
-	while ((argv[argc] = va_arg(args, char *)))
-		argc++;
-	va_end(args);
-	return config_parse(config, argc, argv);
-}
 
 static void assert_refused(const char *option, const char *value)
 {

@@ -9,28 +9,12 @@
 
 #include <cmocka.h>
 
+#include "tests/support/parse_words.h"
 #include "vmm/config.h"
 #include "vmm/config_devices.h"
 #include "vmm/config_finish.h"
 #include "vmm/config_options.h"
 #include "vmm/log.h"
-
-#define WORDS_MAX 24
-
-/* Parses words that end with NULL. */
-static int parse(struct config *config, ...)
-{
-	char *argv[WORDS_MAX];
-	int argc = 0;
-	va_list args;
-
-	config_init(config);
-	va_start(args, config);
-	while ((argv[argc] = va_arg(args, char *)))
-		argc++;
-	va_end(args);
-	return config_parse(config, argc, argv);
-}
 
 static void all_after_two_dashes_is_the_command(void **state)
 {
