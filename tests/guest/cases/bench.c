@@ -288,6 +288,22 @@ static void net_open(struct net_load *load, bool wait)
 	vq_kick(&load->receive);
 }
 
+static void net_begin(struct net_load *load, bool wait, struct measure *m, uint64_t ticks)
+{
+	net_open(load, wait);
+	measure_start(m, ticks);
+	load->send.kicks = load->receive.kicks = 0;
+}
+
+/* A frame of LEN bytes behind its header, to be sent. */
+static struct vq_buf net_frame(uint64_t len, uint64_t max)
+{
+	if (len < 14 || len > max)
+		guest_die("no such frame");
+	return (struct vq_buf){ frame_make((uint32_t)len), (uint32_t)(len + NET_HEADER_LEN),
+				false };
+}
+
 static void net_end(struct net_load *load, struct measure *m)
 {
 	m->kicks = load->send.kicks + load->receive.kicks;
@@ -304,13 +320,8 @@ static void send_measure(const char *line)
 	struct vq_buf buf;
 
 	line_numbers(line, n, 3);
-	if (n[0] < 14 || n[0] > FRAME_MAX)
-		guest_die("no such frame");
-	buf = (struct vq_buf){ frame_make((uint32_t)n[0]), (uint32_t)(n[0] + NET_HEADER_LEN),
-			       false };
-	net_open(&load, n[1]);
-	measure_start(&m, n[2]);
-	load.send.kicks = load.receive.kicks = 0;
+	buf = net_frame(n[0], FRAME_MAX);
+	net_begin(&load, n[1], &m, n[2]);
 	while (measure_goes_on(&m)) {
 		/* Half a ring at a time, as a busy driver with a queue of its own behind it. */
 		while (load.send.free_count > load.send.size / 2)
@@ -344,9 +355,7 @@ static void receive_measure(const char *line)
 	size_t mark = guest_alloc_mark();
 
 	line_numbers(line, n, 2);
-	net_open(&load, n[0]);
-	measure_start(&m, n[1]);
-	load.send.kicks = load.receive.kicks = 0;
+	net_begin(&load, n[0], &m, n[1]);
 	while (measure_goes_on(&m)) {
 		int head = take(&load.receive);
 
@@ -384,13 +393,8 @@ static void ping_measure(const char *line)
 	struct vq_buf buf;
 
 	line_numbers(line, n, 3);
-	if (n[0] < 14 || n[0] > 1514)
-		guest_die("no such frame");
-	buf = (struct vq_buf){ frame_make((uint32_t)n[0]), (uint32_t)(n[0] + NET_HEADER_LEN),
-			       false };
-	net_open(&load, n[1]);
-	measure_start(&m, n[2]);
-	load.send.kicks = load.receive.kicks = 0;
+	buf = net_frame(n[0], 1514);
+	net_begin(&load, n[1], &m, n[2]);
 	while (measure_goes_on(&m)) {
 		uint32_t *number = (uint32_t *)((uint8_t *)buf.at + NET_HEADER_LEN + 14);
 
