@@ -9,7 +9,7 @@
 #include <linux/virtio_console.h>
 
 #include "devices/virtio/virtio_console.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_loop.h"
 
 #define MEM_LEN	  0x80000ull
@@ -100,22 +100,8 @@ static const struct char_port_ops stream_ops = { .write = back_write,
 
 static void start(struct env *env, uint32_t features)
 {
-	virtio_set_status(env->dev, 0);
-	virtio_set_features(env->dev, 0, features);
-	virtio_set_features(env->dev, 1, 1);
 	env->given = 0;
-	for (unsigned i = 0; i < QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-		uint16_t size = q->vq.size_max < SIZE ? q->vq.size_max : SIZE;
-
-		fake_ring_init(&env->rings[i], &env->mem, RING_GPA + i * 0x1000, size);
-		virtio_queue_set_size(q, size);
-		q->vq.desc_gpa = env->rings[i].desc_gpa;
-		q->vq.avail_gpa = env->rings[i].avail_gpa;
-		q->vq.used_gpa = env->rings[i].used_gpa;
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(env->dev, 15);
+	fake_bring_up(env->dev, 1ull << VIRTIO_F_VERSION_1 | features, env->rings, RING_GPA, SIZE);
 	fake_loop_round(&env->loop);
 }
 

@@ -24,7 +24,7 @@
 
 #include "devices/net/net_tap.h"
 #include "devices/virtio/virtio_net.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/skip.h"
 
 #define TAP	  "vmmvhost0"
@@ -170,15 +170,9 @@ static void bring_up(struct env *env)
 	set_status(env, 11);
 	pthread_mutex_lock(&env->dev->lock);
 	for (unsigned i = 0; i < 3; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-
-		fake_ring_init(&env->rings[i], &env->mem, 0x1000 + i * 0x4000, SIZE);
+		fake_queue_enable(virtio_queue_at(env->dev, i), &env->rings[i], 0x1000 + i * 0x4000,
+				  SIZE);
 		env->rings[i].event_idx = true;
-		virtio_queue_set_size(q, SIZE);
-		q->vq.desc_gpa = env->rings[i].desc_gpa;
-		q->vq.avail_gpa = env->rings[i].avail_gpa;
-		q->vq.used_gpa = env->rings[i].used_gpa;
-		virtio_queue_set_enabled(q, true);
 	}
 	pthread_mutex_unlock(&env->dev->lock);
 	set_status(env, 15);

@@ -20,7 +20,7 @@
 #include "devices/block/block_raw.h"
 #include "devices/virtio/blk_request.h"
 #include "devices/virtio/virtio_blk.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 
 #define MEM_LEN	   (4ull << 20)
 #define QUEUE_SIZE 64
@@ -101,15 +101,10 @@ static void enable_queue(struct env *env, uint16_t index)
 	struct virtio_queue *q = virtio_queue_at(env->dev, index);
 	struct fake_ring *ring = &env->rings[index];
 
-	fake_ring_init(ring, &env->mem, RING_GPA + index * 0x4000ull, QUEUE_SIZE);
-	ring->event_idx = true;
 	pthread_mutex_lock(&env->dev->lock);
-	virtio_queue_set_size(q, QUEUE_SIZE);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)ring->desc_gpa);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false, (uint32_t)ring->avail_gpa);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)ring->used_gpa);
-	virtio_queue_set_enabled(q, true);
+	fake_queue_enable(q, ring, RING_GPA + index * 0x4000ull, QUEUE_SIZE);
 	pthread_mutex_unlock(&env->dev->lock);
+	ring->event_idx = true;
 }
 
 static void bring_up(struct env *env, uint64_t without)

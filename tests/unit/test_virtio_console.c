@@ -9,10 +9,11 @@
 #include <linux/virtio_console.h>
 
 #include "devices/virtio/virtio_console.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_loop.h"
 
 #define MEM_LEN	 0x40000ull
+#define RING_GPA 0x1000ull
 #define DATA_GPA 0x8000ull
 #define SIZE	 8
 #define INPUT	 0
@@ -91,20 +92,8 @@ static const struct char_port_ops port_ops = {
 
 static void start(struct env *env)
 {
-	virtio_set_status(env->dev, 0);
-	virtio_set_features(env->dev, 0, 1u << VIRTIO_CONSOLE_F_SIZE);
-	virtio_set_features(env->dev, 1, 1);
-	for (unsigned i = 0; i < 2; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-
-		fake_ring_init(&env->rings[i], &env->mem, 0x1000 + i * 0x1000, SIZE);
-		virtio_queue_set_size(q, SIZE);
-		q->vq.desc_gpa = env->rings[i].desc_gpa;
-		q->vq.avail_gpa = env->rings[i].avail_gpa;
-		q->vq.used_gpa = env->rings[i].used_gpa;
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(env->dev, 15);
+	fake_bring_up(env->dev, 1ull << VIRTIO_F_VERSION_1 | 1u << VIRTIO_CONSOLE_F_SIZE,
+		      env->rings, RING_GPA, SIZE);
 	fake_loop_round(&env->loop);
 }
 

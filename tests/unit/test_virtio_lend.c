@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "devices/virtio/virtio.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_loop.h"
 
 #define MEM_LEN 0x100000ull
@@ -131,20 +131,7 @@ static int teardown(void **state)
 
 static void bring_up(struct env *env)
 {
-	virtio_set_status(&env->dev, 3);
-	virtio_set_features(&env->dev, 1, 1);
-	virtio_set_status(&env->dev, 11);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(&env->dev, i);
-
-		fake_ring_init(&env->rings[i], &env->mem, 0x1000 + i * 0x1000, SIZE);
-		virtio_queue_set_size(q, SIZE);
-		q->vq.desc_gpa = env->rings[i].desc_gpa;
-		q->vq.avail_gpa = env->rings[i].avail_gpa;
-		q->vq.used_gpa = env->rings[i].used_gpa;
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(&env->dev, 15);
+	fake_bring_up(&env->dev, 1ull << VIRTIO_F_VERSION_1, env->rings, 0x1000, SIZE);
 	fake_loop_round(&env->loop);
 }
 

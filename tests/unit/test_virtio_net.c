@@ -11,7 +11,7 @@
 
 #include "devices/net/net_iov.h"
 #include "devices/virtio/virtio_net.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_loop.h"
 
 #define MEM_LEN	  0x200000ull
@@ -234,16 +234,9 @@ static void bring_up(struct env *env, uint64_t features)
 	virtio_set_features(env->dev, 1, (uint32_t)(features >> 32) | 1);
 	virtio_set_status(env->dev, 11);
 	assert_true(virtio_get_status(env->dev) & VIRTIO_CONFIG_S_FEATURES_OK);
-	for (unsigned i = 0; i < ARRAY_SIZE(env->rings); i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-
-		fake_ring_init(&env->rings[i], &env->mem, 0x1000 + i * 0x1000, SIZE);
-		virtio_queue_set_size(q, SIZE);
-		q->vq.desc_gpa = env->rings[i].desc_gpa;
-		q->vq.avail_gpa = env->rings[i].avail_gpa;
-		q->vq.used_gpa = env->rings[i].used_gpa;
-		virtio_queue_set_enabled(q, true);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(env->rings); i++)
+		fake_queue_enable(virtio_queue_at(env->dev, i), &env->rings[i], 0x1000 + i * 0x1000,
+				  SIZE);
 	virtio_set_status(env->dev, 15);
 	fake_loop_round(&env->loop);
 }

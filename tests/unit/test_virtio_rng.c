@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "devices/virtio/virtio_rng.h"
-#include "tests/support/fake_driver.h"
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_loop.h"
 
 #define MEM_LEN	 0x20000ull
@@ -42,7 +42,6 @@ static int setup(void **state)
 {
 	struct env *env = calloc(1, sizeof(*env));
 	struct virtio_device *dev;
-	struct virtio_queue *q;
 
 	*state = env;
 	fake_loop_init(&env->loop);
@@ -51,14 +50,7 @@ static int setup(void **state)
 		return -1;
 	dev = virtio_rng_device(env->rng);
 	virtio_device_attach(dev, &transport);
-	fake_ring_init(&env->ring, &env->mem, 0x1000, SIZE);
-	virtio_set_features(dev, 1, 1);
-	q = virtio_queue_at(dev, 0);
-	q->vq.desc_gpa = env->ring.desc_gpa;
-	q->vq.avail_gpa = env->ring.avail_gpa;
-	q->vq.used_gpa = env->ring.used_gpa;
-	virtio_queue_set_enabled(q, true);
-	virtio_set_status(dev, 15);
+	fake_bring_up(dev, 1ull << VIRTIO_F_VERSION_1, &env->ring, 0x1000, SIZE);
 	return 0;
 }
 
