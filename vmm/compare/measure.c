@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #define SETTLE_ICOUNT_NS UINT64_C(2000000000)
 #define SETTLE_STEP_NS	 UINT64_C(20000000)
 #define SETTLE_PHASE_NS	 UINT64_C(1000000)
+#define SETTLE_AWAKE_NS	 UINT64_C(21000000)
 
 struct measure {
 	struct compare *compare;
@@ -66,19 +68,24 @@ static uint64_t patience(const struct measure *m)
 
 /*
  * What the kernel still does for the run before (namespaces taken down, memory given back, by its
- * workers and after its grace periods) would fall into the one to come. It begins at the same place
- * between two ticks of the host's clock each time, as far as a sleep can bring that about: waiting
- * for the next tick is a large part of the shortest starts.
+ * workers and after its grace periods) would fall into the one to come; and so would what it puts
+ * off while a processor sleeps. So there is a pause, the end of which is spent awake. A run begins
+ * at the same place between two ticks of the host's clock each time, as far as that can be brought
+ * about: waiting for the next tick is a large part of the shortest starts.
  */
 static int settle(const struct measure *m)
 {
-	uint64_t now = child_now_ns(), wait_ns = m->compare->icount ? SETTLE_ICOUNT_NS : SETTLE_NS;
-	uint64_t until = (now + wait_ns) / SETTLE_STEP_NS * SETTLE_STEP_NS + SETTLE_PHASE_NS;
-	struct timespec at = { .tv_sec = (time_t)(until / 1000000000u),
-			       .tv_nsec = (long)(until % 1000000000u) };
+	uint64_t wait_ns = m->compare->icount ? SETTLE_ICOUNT_NS : SETTLE_NS;
+	uint64_t until =
+		(child_now_ns() + wait_ns) / SETTLE_STEP_NS * SETTLE_STEP_NS + SETTLE_PHASE_NS;
+	uint64_t wake = until - SETTLE_AWAKE_NS;
+	struct timespec at = { .tv_sec = (time_t)(wake / 1000000000u),
+			       .tv_nsec = (long)(wake % 1000000000u) };
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR && !compare_stop)
 		;
+	while (child_now_ns() < until && !compare_stop)
+		sched_yield();
 	return compare_stop ? -EINTR : 0;
 }
 

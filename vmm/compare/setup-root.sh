@@ -127,6 +127,6 @@ printf 'root:x:0:\nnogroup:x:65534:\n' >"$new/etc/group"
 # Only now complete; whoever came first wins.
 mv -T "$new" "$root" 2>/dev/null || [ -e "$root/etc/passwd" ]
 # Of those made before only the newest others are kept.
-# shellcheck disable=SC2012 # names of ours
-ls -dt "$cache"/root-* | tail -n +7 | xargs -r rm -rf
+# shellcheck disable=SC2010,SC2012 # names of ours
+ls -dt "$cache"/root-* | grep -vxF "$root" | tail -n +6 | xargs -r rm -rf
 echo "$root"
