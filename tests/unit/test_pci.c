@@ -163,19 +163,23 @@ static uint64_t bar_addr(struct env *env, unsigned slot)
 	return cfg_read(env, slot, PCI_BASE_ADDRESS_0, 4) & 0xfffffff0;
 }
 
-static void every_absent_function_reads_as_all_ones(void **state)
+static void absent_devices_read_as_all_ones_and_other_functions_as_nothing(void **state)
 {
 	struct env *env = *state;
 	const uint32_t *ecam = pci_host_ecam(env->host);
 
 	for (unsigned devfn = 0; devfn < 256; devfn++) {
 		bool present = devfn == 0 || devfn == 8 || devfn == 16;
+		uint32_t wanted = devfn % 8 ? 0 : UINT32_MAX;
 
 		for (unsigned i = 0; i < 1024; i++)
 			if (!present)
-				assert_int_equal(ecam[devfn * 1024 + i], UINT32_MAX);
-		if (present)
+				assert_int_equal(ecam[devfn * 1024 + i], wanted);
+		if (present) {
 			assert_int_not_equal(ecam[devfn * 1024], UINT32_MAX);
+			/* Nothing says that there are more. */
+			assert_int_equal(cfg_read(env, devfn / 8, PCI_HEADER_TYPE, 1), 0);
+		}
 	}
 	assert_int_equal(cfg_read(env, 31, 0, 4), UINT32_MAX);
 }
@@ -199,12 +203,12 @@ static void absent_functions_take_no_writes(void **state)
 	const uint32_t *ecam = pci_host_ecam(env->host);
 
 	for (uint64_t offset = 0; offset < PCI_ECAM_LEN; offset += 0x1000) {
-		uint32_t zero = 0;
+		uint32_t value = 0x12345678;
 
 		if (offset == 0 || offset == 0x8000 || offset == 0x10000)
 			continue;
-		bus_write(&env->bus, ECAM + offset, 4, &zero);
-		assert_int_equal(ecam[offset / 4], UINT32_MAX);
+		bus_write(&env->bus, ECAM + offset, 4, &value);
+		assert_int_equal(ecam[offset / 4], offset % 0x8000 ? 0 : UINT32_MAX);
 	}
 }
 
@@ -395,7 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(every_absent_function_reads_as_all_ones),
+		T(absent_devices_read_as_all_ones_and_other_functions_as_nothing),
 		T(ids_and_class_are_where_they_belong),
 		T(absent_functions_take_no_writes),
 		T(read_only_bits_stay),
