@@ -20,22 +20,10 @@ static void beside_carry_out(struct beside_job *job)
 	log_hold(NULL);
 }
 
-/* Asked for by the thread itself: whoever makes a thread on a CPU of its choice waits for it. */
-static void beside_move(const struct beside *beside)
-{
-	cpu_set_t cpus;
-
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
-		return;
-	CPU_CLR((size_t)beside->elsewhere_than, &cpus);
-	(void)sched_setaffinity(0, sizeof(cpus), &cpus);
-}
-
 static void *beside_thread(void *opaque)
 {
 	struct beside *beside = opaque;
 
-	beside_move(beside);
 	pthread_mutex_lock(&beside->lock);
 	for (;;) {
 		struct beside_job *job = beside->first;
@@ -57,22 +45,35 @@ static void *beside_thread(void *opaque)
 	return NULL;
 }
 
+/* False when there is no other CPU. Not left to the thread: until this one sleeps it may not run.
+ */
+static bool beside_elsewhere(pthread_attr_t *attr)
+{
+	int here = sched_getcpu();
+	cpu_set_t cpus;
+
+	if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return false;
+	CPU_CLR((size_t)here, &cpus);
+	return CPU_COUNT(&cpus) > 0 && pthread_attr_setaffinity_np(attr, sizeof(cpus), &cpus) == 0;
+}
+
 void beside_init(struct beside *beside)
 {
-	cpu_set_t cpus;
+	pthread_attr_t attr;
 	sigset_t all, old;
 
 	memset(beside, 0, sizeof(*beside));
 	pthread_mutex_init(&beside->lock, NULL);
 	pthread_cond_init(&beside->changed, NULL);
-	beside->elsewhere_than = sched_getcpu();
-	if (beside->elsewhere_than < 0 || beside->elsewhere_than >= CPU_SETSIZE ||
-	    sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) < 2)
+	if (pthread_attr_init(&attr) != 0)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	beside->started = pthread_create(&beside->thread, NULL, beside_thread, beside) == 0;
+	beside->started = beside_elsewhere(&attr) &&
+			  pthread_create(&beside->thread, &attr, beside_thread, beside) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
 }
 
 void beside_fini(struct beside *beside)

@@ -26,7 +26,6 @@ struct beside {
 	pthread_cond_t changed;
 	struct beside_job *first; /* not done yet */
 	pthread_t thread;
-	int elsewhere_than; /* the CPU of who began */
 	bool started;
 	bool ending;
 };

@@ -24,7 +24,6 @@
 #include "devices/virtio/virtio_rng.h"
 #include "vmm/beside.h"
 #include "vmm/kvm_host.h"
-#include "vmm/late/late.h"
 #include "vmm/log.h"
 #include "vmm/machine_host.h"
 #include "vmm/machine_load.h"
@@ -68,10 +67,8 @@ struct machine {
 	struct board_row rows[BOARD_ROWS_MAX];
 	unsigned row_count;
 	struct arch_boot boot;
-	struct beside *beside; /* borrowed; these are done there, one after another: */
-	struct beside_job preparing;
-	struct beside_job asking;
-	struct beside_job creating;
+	struct beside *beside;	    /* borrowed */
+	struct beside_job creating; /* the vCPUs */
 	struct vcpu vcpus[ARCH_CPUS_MAX];
 	unsigned vcpu_count;
 	bool platform_built;
@@ -174,9 +171,13 @@ static int machine_build_platform(struct machine *m)
  */
 static int machine_build_pci(struct machine *m)
 {
-	int ret = beside_join(m->beside, &m->preparing);
+	int ret;
 
-	if (ret < 0 || !m->pci)
+	if (!config_has_pci(m->config))
+		return 0;
+	ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_WINDOW_GPA,
+			      LAYOUT_PCI_WINDOW_LEN);
+	if (ret < 0)
 		return ret;
 	if (vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN, pci_host_ecam(m->pci)) <
 	    0)
@@ -361,50 +362,6 @@ static int machine_enter_vcpus(struct machine *m)
 
 /* ---- from nothing to ready, and back ---- */
 
-/* What knows neither KVM nor the host's side, beside the opening of these. */
-static int machine_prepare(void *opaque)
-{
-	struct machine *m = opaque;
-	int ret = 0;
-
-	if (config_has_pci(m->config))
-		ret = pci_host_create(&m->pci, &m->vm.mmio, LAYOUT_PCI_ECAM_GPA,
-				      LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN);
-	late_elf_open(); /* for the kernel */
-	return ret;
-}
-
-/* What fails here fails again, and is said, when the vCPUs are created. */
-static int machine_ask_model(void *opaque)
-{
-	struct machine *m = opaque;
-	struct arch_cpu_model *model;
-
-	return kvm_host_cpu_model(m->kvm, m->config->cpus, &model);
-}
-
-int machine_begin(struct machine **out, const struct config *config, struct kvm_host *kvm,
-		  struct beside *beside)
-{
-	struct machine *m = calloc(1, sizeof(*m));
-
-	if (!m)
-		return log_errno(ENOMEM, "build the machine");
-	m->config = config;
-	m->kvm = kvm;
-	m->beside = beside;
-	m->serial_irq = IRQ_LINE_NONE;
-	m->power_irq = IRQ_LINE_NONE;
-	if (vm_init(&m->vm) < 0) {
-		free(m);
-		return log_errno(ENOMEM, "build the machine");
-	}
-	beside_do(beside, &m->preparing, machine_prepare, m);
-	beside_do(beside, &m->asking, machine_ask_model, m);
-	*out = m;
-	return 0;
-}
-
 static int machine_load_software(struct machine *m)
 {
 	const struct arch_board board = {
@@ -434,15 +391,10 @@ static int machine_build_hardware(struct machine *m)
 	return ret;
 }
 
-int machine_build(struct machine *m, const struct machine_base *base)
+static int machine_build(struct machine *m)
 {
-	int ret;
+	int ret = machine_build_hardware(m);
 
-	m->host = base->host;
-	m->io = base->io;
-	m->end = base->end;
-	m->timeline = base->timeline;
-	ret = machine_build_hardware(m);
 	if (ret < 0)
 		return ret;
 	beside_do(m->beside, &m->creating, machine_create_vcpus, m);
@@ -459,14 +411,38 @@ int machine_build(struct machine *m, const struct machine_base *base)
 	return ret;
 }
 
+int machine_create(struct machine **out, const struct config *config,
+		   const struct machine_base *base)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return log_errno(ENOMEM, "build the machine");
+	m->config = config;
+	m->kvm = base->kvm;
+	m->beside = base->beside;
+	m->host = base->host;
+	m->io = base->io;
+	m->end = base->end;
+	m->timeline = base->timeline;
+	m->serial_irq = IRQ_LINE_NONE;
+	m->power_irq = IRQ_LINE_NONE;
+	ret = machine_build(m);
+	if (ret < 0) {
+		machine_destroy(m);
+		return ret;
+	}
+	*out = m;
+	return 0;
+}
+
 void machine_destroy(struct machine *m)
 {
 	struct irq_router *router;
 
 	if (!m)
 		return;
-	beside_abandon(m->beside, &m->preparing);
-	beside_abandon(m->beside, &m->asking);
 	beside_abandon(m->beside, &m->creating);
 	while (m->vcpu_count)
 		vcpu_destroy(&m->vcpus[--m->vcpu_count]);
@@ -488,8 +464,7 @@ void machine_destroy(struct machine *m)
 	irq_release(router, &m->power_irq);
 	irq_release(router, &m->serial_irq);
 	vm_destroy(&m->vm);
-	if (m->host)
-		char_hub_reset(m->host->console);
+	char_hub_reset(m->host->console);
 	free(m);
 }
 

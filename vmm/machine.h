@@ -70,20 +70,18 @@ void machine_host_continued(struct machine_host *host);
 
 /* What a machine is built on; all is borrowed. */
 struct machine_base {
+	struct kvm_host *kvm;
+	struct beside *beside;
 	struct machine_host *host;
 	struct io_threads *io;
 	struct end *end;
 	struct timeline *timeline;
 };
 
-/* Begins a machine by CONFIG on KVM (all borrowed), BESIDE whatever the caller does next. 0 or
- * -errno, logged. */
-int machine_begin(struct machine **out, const struct config *config, struct kvm_host *kvm,
-		  struct beside *beside) MUST_CHECK;
-/* Builds its hardware, loads the kernel, creates the vCPUs. 0 or -errno, logged. */
-int machine_build(struct machine *machine, const struct machine_base *base) MUST_CHECK;
-/* After machine_begin, whether it was built or not. The loops and vCPUs must be stopped. NULL is
- * allowed. */
+/* Builds the hardware, loads the kernel, creates the vCPUs. 0 or -errno, logged. */
+int machine_create(struct machine **out, const struct config *config,
+		   const struct machine_base *base) MUST_CHECK;
+/* The loops and vCPUs must be stopped. NULL is allowed. */
 void machine_destroy(struct machine *machine);
 
 /* Starts the vCPUs. 0 or -errno, logged. */

@@ -17,6 +17,7 @@
 #include "vmm/io_threads.h"
 #include "vmm/beside.h"
 #include "vmm/kvm_host.h"
+#include "vmm/late/late.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/probe.h"
@@ -40,11 +41,12 @@ struct run {
 	const struct run_owner *owner; /* or NULL */
 	bool owner_attached;
 	struct beside beside;
+	struct beside_job asking; /* for the CPU model */
 	struct kvm_host kvm;
 	struct io_threads io;
 	struct end end;
 	struct machine_host *host;
-	struct machine *machine; /* between machine_begin and machine_destroy */
+	struct machine *machine; /* between machine_create and machine_destroy */
 	sigset_t old_mask;
 	int stats_fd; /* -1: none asked for */
 	int signal_fd;
@@ -311,15 +313,17 @@ static void run_forget_end(struct run *run)
 static int run_boot_once(struct run *run, struct timeline *timeline)
 {
 	const struct machine_base base = {
-		.host = run->host, .io = &run->io, .end = &run->end, .timeline = timeline
+		.kvm = &run->kvm,
+		.beside = &run->beside,
+		.host = run->host,
+		.io = &run->io,
+		.end = &run->end,
+		.timeline = timeline,
 	};
-	int ret = 0;
+	int ret;
 
 	run_forget_end(run);
-	if (!run->machine)
-		ret = machine_begin(&run->machine, run->config, &run->kvm, &run->beside);
-	if (ret == 0)
-		ret = machine_build(run->machine, &base);
+	ret = machine_create(&run->machine, run->config, &base);
 	if (ret < 0)
 		return ret;
 	ret = io_threads_start(&run->io);
@@ -410,6 +414,21 @@ static int run_open_stats(struct run *run)
 	return run->stats_fd < 0 ? log_errno(errno, "open %s for --stats", path) : 0;
 }
 
+/*
+ * Beside the opening of all else, as soon as there is /dev/kvm: later the 0.7 ms in the kernel
+ * would hold up the grace periods for which the main thread waits when it adds memory. A failure
+ * comes again, and is said, where the model is needed.
+ */
+static int run_ask_model(void *opaque)
+{
+	struct run *run = opaque;
+	struct arch_cpu_model *model;
+	int ret = kvm_host_cpu_model(&run->kvm, run->config->cpus, &model);
+
+	late_elf_open(); /* for the kernel */
+	return ret;
+}
+
 static int run_open(struct run *run, struct timeline *timeline)
 {
 	const struct config *config = run->config;
@@ -426,10 +445,9 @@ static int run_open(struct run *run, struct timeline *timeline)
 
 	beside_init(&run->beside);
 	ret = kvm_host_open(&run->kvm);
-	if (ret == 0)
-		ret = machine_begin(&run->machine, config, &run->kvm, &run->beside);
 	if (ret < 0)
 		return ret;
+	beside_do(&run->beside, &run->asking, run_ask_model, run);
 	timeline_mark(timeline, "/dev/kvm");
 	ret = io_threads_create(&run->io, &options, config->io_threads);
 	if (ret < 0)
@@ -466,7 +484,7 @@ static int run_open(struct run *run, struct timeline *timeline)
 static void run_close(struct run *run)
 {
 	probe_warning_join(&run->warning);
-	machine_destroy(run->machine);
+	beside_abandon(&run->beside, &run->asking);
 	machine_host_close(run->host);
 	if (run->owner_attached)
 		run->owner->detach(run->owner->opaque);

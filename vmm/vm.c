@@ -80,19 +80,14 @@ static int vm_pio_doorbell(void *opaque, const struct bus_doorbell *bell, bool a
 static const struct bus_kernel_ops vm_mmio_kernel = { .doorbell = vm_mmio_doorbell };
 static const struct bus_kernel_ops vm_pio_kernel = { .doorbell = vm_pio_doorbell };
 
-int vm_init(struct vm *vm)
-{
-	int ret;
-
-	memset(vm, 0, sizeof(*vm));
-	vm->fd = -1;
-	ret = bus_init(&vm->mmio, &vm_mmio_kernel, vm);
-	return ret < 0 ? ret : bus_init(&vm->pio, &vm_pio_kernel, vm);
-}
-
 int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len)
 {
+	memset(vm, 0, sizeof(*vm));
 	vm->kvm = kvm;
+	vm->fd = -1;
+	if (bus_init(&vm->mmio, &vm_mmio_kernel, vm) < 0 ||
+	    bus_init(&vm->pio, &vm_pio_kernel, vm) < 0)
+		return log_errno(ENOMEM, "build the machine");
 	do {
 		vm->fd = ioctl(vm->kvm->fd, KVM_CREATE_VM, 0ul);
 	} while (vm->fd < 0 && errno == EINTR);

@@ -23,14 +23,11 @@ struct vm {
 	struct irq_kvm irq;
 };
 
-/* The buses of a machine that KVM does not know yet. 0 or -errno. */
-int vm_init(struct vm *vm) MUST_CHECK;
 /*
- * Creates the machine on KVM (borrowed) with MEMORY_LEN bytes, without an interrupt chip. After
- * vm_init. 0 or -errno, logged.
+ * Creates a machine on KVM (borrowed) with MEMORY_LEN bytes, without an interrupt chip. 0 or
+ * -errno, logged; vm_destroy is called in either case.
  */
 int vm_create(struct vm *vm, const struct kvm_host *kvm, uint64_t memory_len) MUST_CHECK;
-/* After vm_init, whatever of the above succeeded. */
 void vm_destroy(struct vm *vm);
 
 /*
