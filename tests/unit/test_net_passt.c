@@ -155,18 +155,25 @@ static void make_discover(uint8_t *frame)
 	memcpy(dhcp + 236, options, sizeof(options));
 }
 
-static void guest_gets_an_address(void **state)
+/* What sending a DISCOVER gives. */
+static int ask_for_address(struct user *user)
 {
 	uint8_t hdr[NET_HDR_LEN] = { 0 }, frame[DISCOVER_LEN];
 	struct iovec iov[] = { { hdr, sizeof(hdr) }, { frame, sizeof(frame) } };
+
+	make_discover(frame);
+	return user->net->ops->send(user->net, 0, iov, 2);
+}
+
+static void guest_gets_an_address(void **state)
+{
 	struct user user;
 
 	(void)state;
 	if (!is_installed())
 		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
-	make_discover(frame);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	assert_int_equal(ask_for_address(&user), 0);
 	run(&user, 5000);
 	assert_true(user.offers > 0);
 	stop(&user);
@@ -220,25 +227,22 @@ static uint64_t kill_and_wait(struct user *user)
 
 static void killed_passt_is_started_again(void **state)
 {
-	uint8_t hdr[NET_HDR_LEN] = { 0 }, frame[DISCOVER_LEN];
-	struct iovec iov[] = { { hdr, sizeof(hdr) }, { frame, sizeof(frame) } };
 	struct user user;
 
 	(void)state;
 	if (!is_installed())
 		skip_because("no /usr/bin/passt");
 	start(&user, NULL, 0);
-	make_discover(frame);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	assert_int_equal(ask_for_address(&user), 0);
 	run(&user, 5000);
 	user.offers = 0;
 	assert_true(kill_and_wait(&user) < 1000);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	assert_int_equal(ask_for_address(&user), 0);
 	run(&user, 5000);
 	assert_true(user.offers > 0);
 	/* A second end within a minute has to wait. */
 	assert_true(kill_and_wait(&user) >= 1000);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	assert_int_equal(ask_for_address(&user), 0);
 	stop(&user);
 	assert_int_equal(find_passt(), 0);
 }
@@ -246,8 +250,6 @@ static void killed_passt_is_started_again(void **state)
 /* The machine is reset while there is no passt: its next device gets the new one. */
 static void passt_is_started_again_for_the_next_user(void **state)
 {
-	uint8_t hdr[NET_HDR_LEN] = { 0 }, frame[DISCOVER_LEN];
-	struct iovec iov[] = { { hdr, sizeof(hdr) }, { frame, sizeof(frame) } };
 	struct user user;
 
 	(void)state;
@@ -260,12 +262,11 @@ static void passt_is_started_again_for_the_next_user(void **state)
 	run(&user, 5000);
 	assert_int_equal(user.link_downs, 2);
 	user.net->ops->detach(user.net, 0);
-	make_discover(frame);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), -EPIPE);
+	assert_int_equal(ask_for_address(&user), -EPIPE);
 	assert_int_equal(user.net->ops->attach(user.net, 0, user.loop, &user.calls), 0);
 	run(&user, 5000);
 	assert_int_equal(user.link_ups, 2);
-	assert_int_equal(user.net->ops->send(user.net, 0, iov, 2), 0);
+	assert_int_equal(ask_for_address(&user), 0);
 	user.offers = 0;
 	run(&user, 5000);
 	assert_true(user.offers > 0);
