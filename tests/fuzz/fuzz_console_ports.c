@@ -11,8 +11,7 @@
 
 #include "devices/virtio/virtio_console.h"
 #include "tests/fuzz/quiet_log.h"
-#include "tests/support/fake_driver.h"
-#include "tests/support/fake_loop.h"
+#include "tests/support/fuzz_driver.h"
 
 #define MEM_LEN	   0x40000ull
 #define RING_GPA   0x1000ull
@@ -22,26 +21,8 @@
 #define QUEUES	   (2 * (PORTS + 1))
 #define CTRL_IN	   2
 #define CTRL_OUT   3
-#define PARTS_MAX  6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t width)
-{
-	uint64_t value = 0;
-
-	if (width > in->left)
-		width = in->left;
-	memcpy(&value, in->at, width);
-	in->at += width;
-	in->left -= width;
-	return value;
-}
 
 struct env;
 
@@ -118,59 +99,9 @@ static void forget(struct env *env)
 
 static void bring_up(struct env *env, uint32_t features)
 {
-	virtio_set_status(env->dev, 0);
-	for (unsigned i = 0; i < QUEUES; i++)
-		assert(env->dev->queues[i].inflight == 0);
+	fuzz_reset(env->dev);
 	forget(env);
-	virtio_set_status(env->dev, 3);
-	virtio_set_features(env->dev, 0, (uint32_t)env->dev->features & features);
-	virtio_set_features(env->dev, 1, (uint32_t)(env->dev->features >> 32));
-	virtio_set_status(env->dev, 11);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-		struct fake_ring *ring = &env->rings[i];
-		uint16_t size = q->vq.size_max < QUEUE_SIZE ? q->vq.size_max : QUEUE_SIZE;
-
-		fake_ring_init(ring, &env->mem, RING_GPA + 0x1000 * i, size);
-		virtio_queue_set_size(q, size);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)ring->desc_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false, (uint32_t)ring->avail_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)ring->used_gpa);
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(env->dev, 15);
-}
-
-static void kick(struct env *env, unsigned queue)
-{
-	uint64_t one = 1;
-
-	(void)!write(env->dev->queues[queue % QUEUES].kick_fd, &one, sizeof(one));
-	fake_loop_round(&env->loop);
-}
-
-static void add_chain(struct env *env, struct input *in)
-{
-	struct fake_ring *ring = &env->rings[take(in, 1) % QUEUES];
-	struct fake_part parts[PARTS_MAX];
-	unsigned count = 1 + (unsigned)take(in, 1) % PARTS_MAX;
-	unsigned writable_from = (unsigned)take(in, 1) % (PARTS_MAX + 1);
-
-	for (unsigned i = 0; i < count; i++)
-		parts[i] = (struct fake_part){
-			.gpa = DATA_GPA + (take(in, 2) & 0x7fff),
-			.len = (uint32_t)take(in, 1),
-			.writable = i >= writable_from,
-		};
-	fake_ring_offer(ring, fake_ring_chain(ring, parts, count));
-}
-
-static void write_desc(struct env *env, struct input *in)
-{
-	struct fake_ring *ring = &env->rings[take(in, 1) % QUEUES];
-
-	fake_ring_desc(ring, (uint16_t)(take(in, 1) % ring->size), take(in, 3),
-		       (uint32_t)take(in, 2), (uint16_t)take(in, 1), (uint16_t)take(in, 1));
+	fake_bring_up(env->dev, ~(uint64_t)UINT32_MAX | features, env->rings, RING_GPA, QUEUE_SIZE);
 }
 
 /* A control message, nearly honest or any bytes. */
@@ -185,7 +116,7 @@ static void say(struct env *env, struct input *in)
 
 	assert(guest_mem_write(&env->mem, part.gpa, &control, sizeof(control)) == 0);
 	fake_ring_offer(&env->rings[CTRL_OUT], fake_ring_chain(&env->rings[CTRL_OUT], &part, 1));
-	kick(env, CTRL_OUT);
+	fuzz_kick(env->dev, &env->loop, CTRL_OUT);
 }
 
 /* An honest buffer for a message, and what came into it. */
@@ -198,7 +129,7 @@ static void listen_once(struct env *env)
 	uint32_t len;
 
 	fake_ring_offer(ring, fake_ring_chain(ring, &part, 1));
-	kick(env, CTRL_IN);
+	fuzz_kick(env->dev, &env->loop, CTRL_IN);
 	if (ring->used->idx == before)
 		return;
 	len = ring->used->ring[(uint16_t)(ring->used->idx - 1) % ring->size].len;
@@ -231,7 +162,7 @@ static void step(struct env *env, struct input *in)
 		bring_up(env, take(in, 1) & 1 ? 0 : UINT32_MAX);
 		break;
 	case 1:
-		write_desc(env, in);
+		fuzz_write_desc(fuzz_ring(env->rings, QUEUES, in), in);
 		break;
 	case 2:
 		fake_ring_set_avail_idx(&env->rings[take(in, 1) % QUEUES], (uint16_t)take(in, 1));
@@ -254,7 +185,7 @@ static void step(struct env *env, struct input *in)
 		fake_loop_run_deferred(&env->loop);
 		break;
 	case 7:
-		kick(env, (unsigned)take(in, 1));
+		fuzz_kick(env->dev, &env->loop, (unsigned)take(in, 1));
 		break;
 	case 8:
 		back->hung_up = true;
@@ -273,7 +204,7 @@ static void step(struct env *env, struct input *in)
 		listen_once(env);
 		break;
 	default:
-		add_chain(env, in);
+		fuzz_add_chain(fuzz_ring(env->rings, QUEUES, in), DATA_GPA, in);
 		break;
 	}
 }

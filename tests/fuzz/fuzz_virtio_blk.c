@@ -12,8 +12,7 @@
 #include "devices/virtio/blk_request.h"
 #include "devices/virtio/virtio_blk.h"
 #include "tests/fuzz/quiet_log.h"
-#include "tests/support/fake_driver.h"
-#include "tests/support/fake_loop.h"
+#include "tests/support/fuzz_driver.h"
 
 #define MEM_LEN	     0x40000ull
 #define RING_GPA     0x1000ull
@@ -22,25 +21,6 @@
 #define PARTS_MAX    12
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-/* ---- the input ---- */
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t width)
-{
-	uint64_t value = 0;
-
-	if (width > in->left)
-		width = in->left;
-	memcpy(&value, in->at, width);
-	in->at += width;
-	in->left -= width;
-	return value;
-}
 
 /* ---- a back end that looks at what it gets ---- */
 
@@ -173,33 +153,6 @@ static void take_used(struct env *env)
 	}
 }
 
-static void bring_up(struct env *env)
-{
-	struct virtio_queue *q = virtio_queue_at(env->dev, 0);
-	uint32_t ready =
-		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
-
-	fake_ring_init(&env->ring, &env->mem, RING_GPA, QUEUE_SIZE);
-	virtio_set_status(env->dev, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-	virtio_set_features(env->dev, 0, (uint32_t)env->dev->features);
-	virtio_set_features(env->dev, 1, (uint32_t)(env->dev->features >> 32));
-	virtio_set_status(env->dev, ready);
-	virtio_queue_set_size(q, QUEUE_SIZE);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)env->ring.desc_gpa);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false, (uint32_t)env->ring.avail_gpa);
-	virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)env->ring.used_gpa);
-	virtio_queue_set_enabled(q, true);
-	virtio_set_status(env->dev, ready | VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
-static void kick(struct env *env)
-{
-	uint64_t one = 1;
-
-	(void)!write(env->dev->queues[0].kick_fd, &one, sizeof(one));
-	fake_loop_round(&env->loop);
-}
-
 static void run(struct env *env, struct input *in)
 {
 	while (in->left > 0) {
@@ -207,7 +160,7 @@ static void run(struct env *env, struct input *in)
 
 		switch (what % 8) {
 		case 0:
-			kick(env);
+			fuzz_kick(env->dev, &env->loop, 0);
 			break;
 		case 1:
 			env->fake.busy = what & 8;
@@ -237,7 +190,7 @@ static void drain(struct env *env)
 {
 	env->fake.busy = false;
 	for (unsigned i = 0; i < 64 && env->in_flight_count > 0; i++) {
-		kick(env);
+		fuzz_kick(env->dev, &env->loop, 0);
 		while (env->fake.held_count > 0)
 			complete_one(&env->fake, 0, 0);
 		/* The timer that tries held requests again does not run by itself here. */
@@ -272,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			      "fuzz") < 0)
 		abort();
 	env.dev = virtio_blk_device(env.blk);
-	bring_up(&env);
+	fake_bring_up(env.dev, UINT64_MAX, &env.ring, RING_GPA, QUEUE_SIZE);
 	run(&env, &in);
 	drain(&env);
 	virtio_blk_destroy(env.blk);

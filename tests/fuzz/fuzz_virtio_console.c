@@ -9,34 +9,15 @@
 
 #include "devices/virtio/virtio_console.h"
 #include "tests/fuzz/quiet_log.h"
-#include "tests/support/fake_driver.h"
-#include "tests/support/fake_loop.h"
+#include "tests/support/fuzz_driver.h"
 
 #define MEM_LEN	   0x20000ull
 #define RING_GPA   0x1000ull
 #define DATA_GPA   0x8000ull
 #define QUEUE_SIZE 16
 #define QUEUES	   2
-#define PARTS_MAX  6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t width)
-{
-	uint64_t value = 0;
-
-	if (width > in->left)
-		width = in->left;
-	memcpy(&value, in->at, width);
-	in->at += width;
-	in->left -= width;
-	return value;
-}
 
 struct env {
 	struct guest_mem mem;
@@ -77,58 +58,9 @@ static const struct char_port_ops port_ops = {
 
 static void bring_up(struct env *env)
 {
-	virtio_set_status(env->dev, 0);
-	for (unsigned i = 0; i < QUEUES; i++)
-		assert(env->dev->queues[i].inflight == 0);
+	fuzz_reset(env->dev);
 	env->refused = 0;
-	virtio_set_status(env->dev, 3);
-	virtio_set_features(env->dev, 0, (uint32_t)env->dev->features);
-	virtio_set_features(env->dev, 1, (uint32_t)(env->dev->features >> 32));
-	virtio_set_status(env->dev, 11);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-		struct fake_ring *ring = &env->rings[i];
-
-		fake_ring_init(ring, &env->mem, RING_GPA + 0x1000 * i, QUEUE_SIZE);
-		virtio_queue_set_size(q, QUEUE_SIZE);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)ring->desc_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false, (uint32_t)ring->avail_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)ring->used_gpa);
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(env->dev, 15);
-}
-
-static void add_chain(struct env *env, struct input *in)
-{
-	struct fake_ring *ring = &env->rings[take(in, 1) % QUEUES];
-	struct fake_part parts[PARTS_MAX];
-	unsigned count = 1 + (unsigned)take(in, 1) % PARTS_MAX;
-	unsigned writable_from = (unsigned)take(in, 1) % (PARTS_MAX + 1);
-
-	for (unsigned i = 0; i < count; i++)
-		parts[i] = (struct fake_part){
-			.gpa = DATA_GPA + (take(in, 2) & 0x7fff),
-			.len = (uint32_t)take(in, 1),
-			.writable = i >= writable_from,
-		};
-	fake_ring_offer(ring, fake_ring_chain(ring, parts, count));
-}
-
-static void write_desc(struct env *env, struct input *in)
-{
-	struct fake_ring *ring = &env->rings[take(in, 1) % QUEUES];
-
-	fake_ring_desc(ring, (uint16_t)(take(in, 1) % QUEUE_SIZE), take(in, 3),
-		       (uint32_t)take(in, 2), (uint16_t)take(in, 1), (uint16_t)take(in, 1));
-}
-
-static void kick(struct env *env, unsigned queue)
-{
-	uint64_t one = 1;
-
-	(void)!write(env->dev->queues[queue % QUEUES].kick_fd, &one, sizeof(one));
-	fake_loop_round(&env->loop);
+	fake_bring_up(env->dev, UINT64_MAX, env->rings, RING_GPA, QUEUE_SIZE);
 }
 
 static void type(struct env *env, struct input *in)
@@ -154,7 +86,7 @@ static void step(struct env *env, struct input *in)
 		bring_up(env);
 		break;
 	case 1:
-		write_desc(env, in);
+		fuzz_write_desc(fuzz_ring(env->rings, QUEUES, in), in);
 		break;
 	case 2:
 		fake_ring_set_avail_idx(&env->rings[take(in, 1) % QUEUES], (uint16_t)take(in, 1));
@@ -177,10 +109,10 @@ static void step(struct env *env, struct input *in)
 		virtio_config_read(env->dev, take(in, 1), config, sizeof(config));
 		break;
 	case 7:
-		kick(env, (unsigned)take(in, 1));
+		fuzz_kick(env->dev, &env->loop, (unsigned)take(in, 1));
 		break;
 	default:
-		add_chain(env, in);
+		fuzz_add_chain(fuzz_ring(env->rings, QUEUES, in), DATA_GPA, in);
 		break;
 	}
 }

@@ -11,8 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct fuzz_input in = { data, len };
-	uint8_t settings = (uint8_t)fuzz_take(&in, 1);
+	struct input in = { data, len };
+	uint8_t settings = (uint8_t)take(&in, 1);
 	struct irq_line line = { .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
 	struct virtio_mmio *mmio;
 	struct fuzz_guest g;
@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_require(virtio_mmio_create(&mmio, &g.fake.dev, &g.bus, BASE, &line) == 0);
 	if (settings & 128)
 		fuzz_guest_bring_up(&g);
-	while (in.len)
+	while (in.left)
 		fuzz_step(&g, &in);
 	fuzz_check(&g);
 	virtio_mmio_destroy(mmio);

@@ -12,8 +12,7 @@
 #include "devices/net/net_iov.h"
 #include "devices/virtio/virtio_net.h"
 #include "tests/fuzz/quiet_log.h"
-#include "tests/support/fake_driver.h"
-#include "tests/support/fake_loop.h"
+#include "tests/support/fuzz_driver.h"
 
 #define MEM_LEN	   0x40000ull
 #define RING_GPA   0x1000ull
@@ -24,23 +23,6 @@
 #define PARTS_MAX  12
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t width)
-{
-	uint64_t value = 0;
-
-	if (width > in->left)
-		width = in->left;
-	memcpy(&value, in->at, width);
-	in->at += width;
-	in->left -= width;
-	return value;
-}
 
 struct fake_net {
 	struct net net;
@@ -143,25 +125,9 @@ struct env {
 
 static void bring_up(struct env *env, uint64_t features)
 {
-	virtio_set_status(env->dev, 0);
-	for (unsigned i = 0; i < QUEUES; i++)
-		assert(env->dev->queues[i].inflight == 0);
-	virtio_set_status(env->dev, 3);
-	virtio_set_features(env->dev, 0, (uint32_t)(env->dev->features & features));
-	virtio_set_features(env->dev, 1, (uint32_t)((env->dev->features & features) >> 32) | 1);
-	virtio_set_status(env->dev, 11);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(env->dev, i);
-		struct fake_ring *ring = &env->rings[i];
-
-		fake_ring_init(ring, &env->mem, RING_GPA + 0x1000 * i, QUEUE_SIZE);
-		virtio_queue_set_size(q, QUEUE_SIZE);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)ring->desc_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false, (uint32_t)ring->avail_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)ring->used_gpa);
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(env->dev, 15);
+	fuzz_reset(env->dev);
+	fake_bring_up(env->dev, features | 1ull << VIRTIO_F_VERSION_1, env->rings, RING_GPA,
+		      QUEUE_SIZE);
 }
 
 /* A chain of parts as the input has it: honest in shape, wild in lengths and directions. */
@@ -183,22 +149,6 @@ static void add_chain(struct env *env, struct input *in)
 	fake_ring_offer(ring, fake_ring_chain(ring, parts, count));
 }
 
-static void write_desc(struct env *env, struct input *in)
-{
-	struct fake_ring *ring = &env->rings[take(in, 1) % QUEUES];
-
-	fake_ring_desc(ring, (uint16_t)(take(in, 1) % QUEUE_SIZE), take(in, 3),
-		       (uint32_t)take(in, 2), (uint16_t)take(in, 1), (uint16_t)take(in, 1));
-}
-
-static void kick(struct env *env, unsigned queue)
-{
-	uint64_t one = 1;
-
-	(void)!write(env->dev->queues[queue % QUEUES].kick_fd, &one, sizeof(one));
-	fake_loop_round(&env->loop);
-}
-
 static void step(struct env *env, struct input *in)
 {
 	static const int results[] = { 0, -EAGAIN, -EPIPE, -EINVAL };
@@ -210,7 +160,7 @@ static void step(struct env *env, struct input *in)
 		bring_up(env, take(in, 8));
 		break;
 	case 1:
-		write_desc(env, in);
+		fuzz_write_desc(fuzz_ring(env->rings, QUEUES, in), in);
 		break;
 	case 2:
 		fake_ring_set_avail_idx(&env->rings[take(in, 1) % QUEUES], (uint16_t)take(in, 1));
@@ -238,7 +188,7 @@ static void step(struct env *env, struct input *in)
 		break;
 	case 8:
 	case 9:
-		kick(env, (unsigned)take(in, 1));
+		fuzz_kick(env->dev, &env->loop, (unsigned)take(in, 1));
 		break;
 	default:
 		add_chain(env, in);

@@ -34,8 +34,8 @@ static void build(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct fuzz_input in = { data, len };
-	uint8_t settings = (uint8_t)fuzz_take(&in, 1);
+	struct input in = { data, len };
+	uint8_t settings = (uint8_t)take(&in, 1);
 	uint32_t command = PCI_COMMAND_MEMORY;
 
 	if (!host)
@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	bus_write(&guest.bus, CONFIG + PCI_COMMAND, 2, &command);
 	if (settings & 128)
 		fuzz_guest_bring_up(&guest);
-	while (in.len)
+	while (in.left)
 		fuzz_step(&guest, &in);
 	fuzz_check(&guest);
 	fuzz_require(fake_irq_in_use(&irq) == FAKE_DEVICE_QUEUES + 1);

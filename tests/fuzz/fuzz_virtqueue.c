@@ -9,16 +9,12 @@
 #include <string.h>
 
 #include "devices/virtio/virtqueue.h"
+#include "tests/support/fuzz_input.h"
 
 #define LOW_LEN	 0x2000u
 #define HIGH_GPA 0x10000u
 #define HIGH_LEN 0x1000u
 #define IOVS	 32
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct state {
 	struct guest_mem mem;
@@ -30,15 +26,6 @@ struct state {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < bytes && in->len; i++, in->len--)
-		value |= (uint64_t)*in->data++ << (8 * i);
-	return value;
-}
 
 static void require(bool ok)
 {
@@ -207,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	s.vq.avail_gpa = 16ull * s.vq.size;
 	s.vq.used_gpa = (s.vq.avail_gpa + 6 + 2ull * s.vq.size + 3) & ~3ull;
 	require(virtqueue_enable(&s.vq, features & 1, features & 2) == 0);
-	while (in.len)
+	while (in.left)
 		step(&s, &in);
 	free(s.mem.regions[0].host);
 	free(s.mem.regions[1].host);

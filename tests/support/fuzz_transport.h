@@ -11,18 +11,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/support/fake_bring_up.h"
 #include "tests/support/fake_device.h"
-#include "tests/support/fake_driver.h"
 #include "tests/support/fake_loop.h"
+#include "tests/support/fuzz_input.h"
 #include "vmm/bus.h"
 
 #define FUZZ_MEM_LEN  0x4000u
 #define FUZZ_DATA_GPA 0x3000u
-
-struct fuzz_input {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct fuzz_guest {
 	struct guest_mem mem;
@@ -36,15 +32,6 @@ struct fuzz_guest {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static inline uint64_t fuzz_take(struct fuzz_input *in, unsigned bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < bytes && in->len; i++, in->len--)
-		value |= (uint64_t)*in->data++ << (8 * i);
-	return value;
-}
 
 static inline void fuzz_require(bool ok)
 {
@@ -108,62 +95,48 @@ static inline void fuzz_guest_start(struct fuzz_guest *g, uint8_t settings)
 /* An honest driver brings the device up, so that the input begins where it matters. */
 static inline void fuzz_guest_bring_up(struct fuzz_guest *g)
 {
-	struct virtio_device *dev = &g->fake.dev;
-
-	virtio_set_features(dev, 0, virtio_get_features(dev, 0));
-	virtio_set_features(dev, 1, virtio_get_features(dev, 1));
-	virtio_set_status(dev, 11);
-	for (unsigned i = 0; i < FAKE_DEVICE_QUEUES; i++) {
-		struct virtio_queue *q = virtio_queue_at(dev, i);
-
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_DESC, false, (uint32_t)g->rings[i].desc_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_AVAIL, false,
-				      (uint32_t)g->rings[i].avail_gpa);
-		virtio_queue_set_addr(q, VIRTIO_QUEUE_USED, false, (uint32_t)g->rings[i].used_gpa);
-		virtio_queue_set_enabled(q, true);
-	}
-	virtio_set_status(dev, 15);
+	fake_bring_up(&g->fake.dev, UINT64_MAX, g->rings, 0, FAKE_DEVICE_QUEUE_SIZE);
 	fake_loop_round(&g->loop);
 }
 
-static inline void fuzz_register(struct fuzz_guest *g, struct fuzz_input *in, uint8_t op)
+static inline void fuzz_register(struct fuzz_guest *g, struct input *in, uint8_t op)
 {
 	unsigned which = op >> 7;
 	unsigned width = 1u << ((op >> 4) & 3);
-	uint64_t addr = g->window[which] + fuzz_take(in, 2) % g->window_len[which];
+	uint64_t addr = g->window[which] + take(in, 2) % g->window_len[which];
 	uint64_t value;
 
 	if (op & 64) {
 		bus_read(&g->bus, addr, width, &value);
 		return;
 	}
-	value = fuzz_take(in, width);
+	value = take(in, width);
 	bus_write(&g->bus, addr, width, &value);
 }
 
-static inline void fuzz_offer(struct fuzz_guest *g, struct fuzz_input *in)
+static inline void fuzz_offer(struct fuzz_guest *g, struct input *in)
 {
-	struct fake_ring *ring = &g->rings[fuzz_take(in, 1) % FAKE_DEVICE_QUEUES];
+	struct fake_ring *ring = &g->rings[take(in, 1) % FAKE_DEVICE_QUEUES];
 	struct fake_part parts[3];
-	unsigned count = 1 + (unsigned)fuzz_take(in, 1) % 3;
+	unsigned count = 1 + (unsigned)take(in, 1) % 3;
 
 	for (unsigned i = 0; i < count; i++)
-		parts[i] = (struct fake_part){ FUZZ_DATA_GPA + fuzz_take(in, 1),
-					       (uint32_t)fuzz_take(in, 1), i > 0 };
+		parts[i] = (struct fake_part){ FUZZ_DATA_GPA + take(in, 1), (uint32_t)take(in, 1),
+					       i > 0 };
 	fake_ring_add(ring, parts, count);
 }
 
 /* One thing that the guest or the host does. */
-static inline void fuzz_step(struct fuzz_guest *g, struct fuzz_input *in)
+static inline void fuzz_step(struct fuzz_guest *g, struct input *in)
 {
-	uint8_t op = (uint8_t)fuzz_take(in, 1);
+	uint8_t op = (uint8_t)take(in, 1);
 	uint64_t value;
 	gpa_t gpa;
 
 	switch (op & 15) {
 	case 8:
-		gpa = fuzz_take(in, 2) % FUZZ_MEM_LEN;
-		value = fuzz_take(in, 4);
+		gpa = take(in, 2) % FUZZ_MEM_LEN;
+		value = take(in, 4);
 		(void)!guest_mem_write(&g->mem, gpa, &value, 1u << ((op >> 4) & 3));
 		break;
 	case 9:
