@@ -33,7 +33,7 @@ static const struct {
 } net_words[] = {
 	{ "machine",
 	  { "--net none", "a machine has a network of its own",
-	    "--net tap=" SERVER_TAP ",ip=" SERVER_TAP_GUEST ",gateway=" SERVER_TAP_GATEWAY,
+	    "--net tap=" SERVER_TAP ",ip=" SERVER_TAP_GUEST ",gw=" SERVER_TAP_GATEWAY,
 	    "--net user" } },
 	{ "container", { "--net none", "--net host", "--net bridge", "--net user" } },
 	{ "host", { "", "", "", "" } },
