@@ -173,7 +173,7 @@ def main():
                     print(f"lab: {peer} {row}: {values['ns'] * 0.5 / values['operations'] / 1e3:.1f} k",
                           file=sys.stderr)
                 print(f"lab: {peer} {load or 'boot'} {seen['seconds']:.2f} s", file=sys.stderr, flush=True)
-    if "disk" in spec["loads"]:
+    if "disk" in spec["loads"] and not spec["peers"]:
         out = subprocess.run([spec["load"], "file", spec["disk"]], capture_output=True, text=True, check=True).stdout
         rows = {line.split()[1]: {"operations": int(line.split()[2]), "ns": int(line.split()[3]), "spent": {}}
                 for line in out.splitlines() if line.startswith("end")}

@@ -17,23 +17,40 @@ class Figures:
 
     def keep(self, path):
         """Takes the rows of the file at PATH that are not measured anew; where there is a file."""
-        try:
-            with open(path, encoding="utf-8") as file:
-                earlier = json.load(file)["figures"]
-        except FileNotFoundError:
-            return
         mine, self.rows = self.rows, {}
-        for row in earlier:
+        for row in read(path):
             self.rows[row["group"], row["row"]] = {
                 "unit": row["unit"], "better": row["better"],
                 "peers": {peer: seen["values"] for peer, seen in row["peers"].items()}}
         self.rows.update(mine)
+
+    def keep_peers(self, earlier):
+        """Takes the figures of EARLIER, by read(), for peers and rows that are not measured anew."""
+        mine, self.rows = self.rows, {}
+        for row in earlier:
+            for peer, seen in row["peers"].items():
+                if peer not in mine.get((row["group"], row["row"]), {"peers": {}})["peers"]:
+                    for value in seen["values"]:
+                        self.add(row["group"], row["row"], row["unit"], row["better"], peer, value)
+        for (group, row), entry in mine.items():
+            for peer, values in entry["peers"].items():
+                for value in values:
+                    self.add(group, row, entry["unit"], entry["better"], peer, value)
 
     def groups(self):
         return list(dict.fromkeys(group for group, _ in self.rows))
 
     def of(self, group):
         return {row: entry for (g, row), entry in self.rows.items() if g == group}
+
+
+def read(path):
+    """The figures of a file that write_json wrote; none where there is no file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["figures"]
+    except FileNotFoundError:
+        return []
 
 
 def summary(values):

@@ -302,6 +302,11 @@ def guest_kernel(directory):
 
 
 def save(figures, about, out, extra=""):
+    print(write(figures, about, out, extra))
+
+
+def write(figures, about, out, extra=""):
+    """The files of a run; the tables."""
     os.makedirs(out, exist_ok=True)
     report.write_json(figures, about, os.path.join(out, "bench.json"))
     text = "\n".join(report.table(figures, group) for group in figures.groups()) + extra
@@ -311,7 +316,7 @@ def save(figures, about, out, extra=""):
         path = os.path.join(out, group.replace(", ", "-").replace(" ", "-") + ".svg")
         with open(path, "w", encoding="utf-8") as file:
             file.write(report.chart(figures, group))
-    print(text)
+    return text
 
 
 def main():
