@@ -5,12 +5,13 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tests/support/install-deps.sh test kernel
-make -s all
+build=${BUILD:-build/$(uname -m)}
+make -s all BUILD="$build"
 [ $# -gt 0 ] || set -- --quick
 kernel=$(guest-kernel-configs/build.sh full | tail -n 1)
 out=tests/bench/compare
 mkdir -p "$out"
 # The lab shares the directory, so the report comes out of it as it is.
-"build/$(uname -m)/vmm" compare --lab --icount "$@" --kernel "$kernel/vmlinux" --json "$out/example.json" \
+"$build/vmm" compare --lab --icount "$@" --kernel "$kernel/vmlinux" --json "$out/example.json" \
 	--html "$out/example.html" --svg "$out/example.svg" >"$out/example.txt"
 tests/support/check-json.py vmm/compare/compare.schema.json "$out/example.json"
