@@ -414,8 +414,8 @@ static int measure_idle(struct measure *m)
 		add_idle(m, idle);
 	if (!ret && idle->count < steps[m->compare->level][2])
 		compare_fact(m->compare, "idle instances",
-			     "%u at most of %s: more took too long here", idle->count,
-			     m->column->name);
+			     "%.0f at most of %s: more took too long here",
+			     idle->x[idle->points - 1], m->column->name);
 	/* All are told at once, so that they end side by side. */
 	for (unsigned i = 0; idle && i < idle->count; i++)
 		if (idle->children[i].pid > 0)
