@@ -7,6 +7,10 @@
  * A frame's length is not known before it is read: it is read into the chains there are and, should
  * they be too small, into a buffer of ours behind them. With mergeable buffers it then waits there
  * until the driver has given enough; without, it is dropped.
+ *
+ * While frames are short, as acknowledgements are, only a few parts are offered for them: the
+ * kernel copies the vector in, and allocates for a long one, for each frame. A long frame among
+ * them goes through the buffer of ours.
  */
 #include "devices/virtio/virtio_net_rx.h"
 
@@ -17,6 +21,11 @@
 
 /* Offset of num_buffers in struct virtio_net_hdr_v1. */
 #define HDR_NUM_BUFFERS 10
+
+/* With one of ours, as many as the kernel takes without allocating. */
+#define FEW_PARTS 7
+/* Short frames in a row after which the next is expected to be short too. */
+#define SHORT_RUN 16
 
 int virtio_net_rx_init(struct virtio_net_rx *rx)
 {
@@ -160,13 +169,55 @@ static enum virtio_net_rx_result rx_keep(struct virtio_net_rx *rx, struct virtio
 	return rx_deliver_pending(rx, q);
 }
 
+/* The parts that are offered for the next frame: the first COUNT, ROOM bytes. */
+struct rx_offer {
+	unsigned count;
+	uint64_t room;
+	uint64_t few_room; /* bytes of the first few, or 0 when no more are held */
+};
+
+static struct rx_offer rx_offer(const struct virtio_net_rx *rx, bool mergeable)
+{
+	const struct iovec *parts = rx->parts + rx->part_start;
+	struct rx_offer offer = { .count = rx->part_end - rx->part_start, .room = rx->len };
+
+	if (!mergeable) {
+		offer.count = rx->chains[rx->chain_start].part_count;
+		offer.room = rx->chains[rx->chain_start].len;
+		return offer;
+	}
+	if (offer.count <= FEW_PARTS)
+		return offer;
+	for (unsigned i = 0; i < FEW_PARTS; i++)
+		offer.few_room += parts[i].iov_len;
+	if (rx->short_run >= SHORT_RUN) {
+		offer.count = FEW_PARTS;
+		offer.room = offer.few_room;
+	}
+	return offer;
+}
+
+static int64_t rx_read(struct virtio_net_rx *rx, struct net *net, unsigned pair,
+		       const struct rx_offer *offer)
+{
+	struct iovec *parts = rx->parts + rx->part_start;
+	struct iovec next = parts[offer->count];
+	unsigned count = offer->count;
+	int64_t len;
+
+	if (offer->room < NET_FRAME_MAX)
+		parts[count++] = (struct iovec){ .iov_base = rx->pending + offer->room,
+						 .iov_len = NET_FRAME_MAX - offer->room };
+	len = net->ops->receive(net, pair, parts, count);
+	parts[offer->count] = next;
+	return len;
+}
+
 enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct virtio_queue *q,
 					    struct net *net, unsigned pair, uint32_t frame_max,
 					    bool mergeable)
 {
-	struct iovec *parts;
-	unsigned part_count;
-	uint64_t room;
+	struct rx_offer offer;
 	int64_t len;
 
 	if (rx->pending_len > 0)
@@ -174,24 +225,18 @@ enum virtio_net_rx_result virtio_net_rx_one(struct virtio_net_rx *rx, struct vir
 	rx_gather(rx, q, frame_max, mergeable);
 	if (rx->chain_start == rx->chain_end)
 		return VIRTIO_NET_RX_STARVED;
-	parts = rx->parts + rx->part_start;
-	part_count =
-		mergeable ? rx->part_end - rx->part_start : rx->chains[rx->chain_start].part_count;
-	room = mergeable ? rx->len : rx->chains[rx->chain_start].len;
-	if (room < NET_FRAME_MAX) {
-		/* Behind the last part, where the next chain's would be. */
-		parts[part_count++] = (struct iovec){ .iov_base = rx->pending + room,
-						      .iov_len = NET_FRAME_MAX - room };
-	}
-	len = net->ops->receive(net, pair, parts, part_count);
+	offer = rx_offer(rx, mergeable);
+	len = rx_read(rx, net, pair, &offer);
 	if (len < 0)
 		return VIRTIO_NET_RX_EMPTY;
 	if (len < NET_HDR_LEN)
 		return VIRTIO_NET_RX_DROPPED;
-	if ((uint64_t)len > room && !mergeable)
+	if (offer.few_room > 0)
+		rx->short_run = (uint64_t)len <= offer.few_room ? rx->short_run + 1 : 0;
+	if ((uint64_t)len > offer.room && !mergeable)
 		return VIRTIO_NET_RX_DROPPED;
-	if ((uint64_t)len > room)
-		return rx_keep(rx, q, room, (uint64_t)len);
+	if ((uint64_t)len > offer.room)
+		return rx_keep(rx, q, offer.room, (uint64_t)len);
 	rx_deliver(rx, q, (uint64_t)len);
 	return VIRTIO_NET_RX_FRAME;
 }

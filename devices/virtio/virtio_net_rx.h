@@ -27,7 +27,8 @@ struct virtio_net_rx {
 	struct iovec parts[VIRTIO_NET_RX_PARTS + 1]; /* one for what no chain has room for */
 	unsigned chain_start, chain_end;
 	unsigned part_start, part_end;
-	uint64_t len; /* bytes of all held chains */
+	uint64_t len;	    /* bytes of all held chains */
+	unsigned short_run; /* frames in a row for which the first few parts were enough */
 	/* A frame that was longer than what the ring held when it came; it waits here for more. */
 	uint8_t *pending; /* NET_FRAME_MAX bytes */
 	uint32_t pending_len;

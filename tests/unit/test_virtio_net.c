@@ -18,7 +18,7 @@
 #define DATA_GPA  0x80000ull
 #define SIZE	  64
 #define PAIRS	  2
-#define FRAMES	  16
+#define FRAMES	  32
 
 #define USO_GUEST (1ull << 54 | 1ull << 55)
 #define USO_HOST  (1ull << 56)
@@ -34,6 +34,7 @@ struct fake_net {
 	uint32_t frames[FRAMES]; /* lengths with header of what can be received */
 	unsigned frame_first, frame_count;
 	unsigned receive_calls;
+	unsigned part_count; /* offered by the last of them */
 	unsigned offload, pairs;
 	unsigned attached;
 };
@@ -123,6 +124,7 @@ static int64_t fake_receive(struct net *net, unsigned pair, const struct iovec *
 
 	(void)pair;
 	fake->receive_calls++;
+	fake->part_count = iov_count;
 	if (fake->frame_first == fake->frame_count)
 		return -EAGAIN;
 	len = fake->frames[fake->frame_first++];
@@ -518,6 +520,39 @@ static void long_frame_spans_mergeable_buffers(void **state)
 	assert_int_equal(num_buffers(env, gpa[3]), 1);
 }
 
+static void short_frames_are_offered_few_parts_and_a_long_one_among_them_is_whole(void **state)
+{
+	struct env *env = *state;
+	uint32_t head, len;
+	gpa_t gpa[40];
+
+	bring_up(env, 1ull << VIRTIO_NET_F_MRG_RXBUF);
+	for (unsigned i = 0; i < ARRAY_SIZE(gpa); i++)
+		gpa[i] = offer_buffer(env, 0, 200);
+	for (unsigned i = 0; i < 16; i++) {
+		arrive(env, 100);
+		edge(env);
+		assert_true(fake_ring_take(&env->rings[0], &head, &len));
+	}
+	assert_int_equal(env->net.part_count, 8);
+	arrive(env, 1900);
+	edge(env);
+	assert_int_equal(num_buffers(env, gpa[16]), 10);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(fake_ring_take(&env->rings[0], &head, &len));
+		assert_int_equal(len, i < 9 ? 200 : 100);
+		expect_pattern(env, gpa[16 + i], 200 * i, len, 1900);
+	}
+	assert_int_equal(env->net.part_count, 9);
+	arrive(env, 1500);
+	edge(env);
+	assert_int_equal(num_buffers(env, gpa[26]), 8);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_true(fake_ring_take(&env->rings[0], &head, &len));
+		expect_pattern(env, gpa[26 + i], 200 * i, len, 1500);
+	}
+}
+
 static void frame_without_enough_mergeable_buffers_waits_for_them(void **state)
 {
 	struct env *env = *state;
@@ -846,6 +881,7 @@ int main(void)
 		TEST(frame_fills_one_buffer),
 		TEST(frame_longer_than_the_buffer_is_dropped_and_the_buffer_kept),
 		TEST(long_frame_spans_mergeable_buffers),
+		TEST(short_frames_are_offered_few_parts_and_a_long_one_among_them_is_whole),
 		TEST(frame_without_enough_mergeable_buffers_waits_for_them),
 		TEST(frame_that_no_ring_can_hold_is_dropped),
 		TEST(frames_wait_in_the_back_end_while_there_are_no_buffers),
