@@ -430,7 +430,8 @@ static int measure_rate(struct measure *m)
 {
 	static const unsigned counts[] = { 8, 24, 100 };
 	unsigned count = counts[m->compare->amounts];
-	long slots = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+	/* On the lab's instruction clock two machines that begin at once may stand still. */
+	long slots = m->compare->icount ? 1 : 2 * sysconf(_SC_NPROCESSORS_ONLN);
 	struct child *children = calloc(count, sizeof(*children));
 	uint64_t begun = child_now_ns();
 	unsigned next = 0, done = 0;
