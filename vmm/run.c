@@ -407,6 +407,7 @@ static int run_open_stats(struct run *run)
 
 	if (!path)
 		return 0;
+	late_jansson_open(); /* or what it was run for would be lost at the end */
 	/* A pipe that nobody reads must not hang the start. */
 	run->stats_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
 	if (run->stats_fd < 0 && errno == ENXIO)

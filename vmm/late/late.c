@@ -10,7 +10,7 @@
 
 #define EXIT_STATUS_LACKS 125 /* as for everything that is the host's fault */
 
-static void *late_open(struct late_library *library)
+static void *late_handle(struct late_library *library)
 {
 	void *handle = __atomic_load_n(&library->handle, __ATOMIC_ACQUIRE);
 
@@ -22,12 +22,18 @@ static void *late_open(struct late_library *library)
 	return handle;
 }
 
+void late_open(struct late_library *library)
+{
+	(void)late_handle(library);
+}
+
 void *late_symbol(struct late_library *library, const char *name)
 {
-	void *handle = late_open(library);
+	void *handle = late_handle(library);
 	void *symbol = handle ? dlsym(handle, name) : NULL;
 
 	if (!symbol) {
+		log_hold(NULL); /* now or never */
 		log_err("%s; install the package %s", dlerror(), library->package);
 		_exit(EXIT_STATUS_LACKS);
 	}

@@ -16,8 +16,14 @@ struct late_library {
 /* The function NAME of LIBRARY. Without it there is no going on: says so, and exits with 125. */
 void *late_symbol(struct late_library *library, const char *name);
 
-/* Opens libelf, as the first call of it would; to be done beside other work. */
+/* Opens LIBRARY beside other work, before it is needed. Whether it is there is told by the first
+ * call. */
+void late_open(struct late_library *library);
+/* The same for libelf. */
 void late_elf_open(void);
+/* Ends the program at once where jansson is missing, instead of when there is something to write.
+ */
+void late_jansson_open(void);
 
 /* Defines NAME with PARAMETERS, which calls LIBRARY's with ARGUMENTS. */
 #define LATE(library, result, name, parameters, arguments)                                         \

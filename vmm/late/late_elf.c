@@ -10,7 +10,7 @@ static struct late_library elf = { .soname = "libelf.so.1", .package = "libelf1"
 
 void late_elf_open(void)
 {
-	(void)elf_version(EV_NONE);
+	late_open(&elf);
 }
 
 LATE(elf, unsigned, elf_version, (unsigned version), (version))

@@ -9,6 +9,11 @@
 
 static struct late_library jansson = { .soname = "libjansson.so.4", .package = "libjansson4" };
 
+void late_jansson_open(void)
+{
+	json_decref(json_null());
+}
+
 LATE(jansson, json_t *, json_object, (void), ())
 LATE(jansson, json_t *, json_array, (void), ())
 LATE(jansson, json_t *, json_string, (const char *value), (value))
