@@ -101,7 +101,8 @@ static int prepare(const struct workload *workload)
 
 	if (ret == 0)
 		ret = guest_mount_system(error_text, sizeof(error_text));
-	kill_before_thrashing();
+	if (ret == 0)
+		kill_before_thrashing();
 	if (ret == 0)
 		ret = guest_mount_volumes(workload, error_text, sizeof(error_text));
 	if (ret == 0 && workload->hostname &&
