@@ -7,7 +7,7 @@ set -u
 
 cd "$(dirname "$0")/../.." || exit 1
 . tests/boot/lib.sh
-boot_lab=(--memory 9G --timeout 2000)
+boot_lab=(--memory 9G --timeout 2000 --cpus 1)
 boot_enter "$@"
 tests/image/initramfs-end.sh "$work/end.initrd"
 

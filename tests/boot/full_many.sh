@@ -37,7 +37,7 @@ inventory()
 	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
 	ls /sys/class/net
 	nft list ruleset
-	ls -A /run/vmm "$XDG_CACHE_HOME/vmm/images" 2>/dev/null
+	ls -A /run/vmm "$XDG_CACHE_HOME/vmm/images" 2>/dev/null || :
 	find /tmp /dev/shm -maxdepth 1 | sort
 }
 

@@ -122,6 +122,8 @@ beside()
 		vm=case$boot_count
 		cases_log=$work/$vm.log
 		out=$(check "$@")
+		# A case that says nothing has died, or was not asked for.
+		[ -n "$out" ] || [ -n "$cases_only" ] || out="FAIL $1 ended without a word"
 		[ -z "$out" ] || printf '%s\n' "$out"
 		[[ $out != FAIL* ]] || : >"$work/failed"
 	) &

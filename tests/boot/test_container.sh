@@ -7,8 +7,6 @@ set -u
 
 cd "$(dirname "$0")/../.." || exit 1
 . tests/boot/lib.sh
-# No machine runs there that would break it, and a limit to one of two processors can be told.
-boot_lab=(--memory 4G --timeout 1200)
 boot_enter "$@"
 
 # How many starts are looked after one by one; twice as many are killed.
@@ -184,19 +182,6 @@ memory_limit()
 	grep -q 'memory limit of 64 MiB' "$work/said"
 }
 
-# Two busy loops for a second: one processor's worth of time, where two are there.
-cpu_limit()
-{
-	run container --net none --cpus 1 -- sh -c '
-		read -r from _ </proc/uptime
-		yes >/dev/null & yes >/dev/null & sleep 3
-		cat /proc/[0-9]*/stat | sed -n "s/^.*(yes) //p"
-		read -r to _ </proc/uptime
-		echo "time $from $to"' >"$work/said"
-	awk '$1 == "time" { time = $3 - $2; next } { used += ($12 + $13) / 100 }
-		END { print used " s of " time " s"; exit used > time * 1.25 }' "$work/said"
-}
-
 confinement()
 {
 	run container --net none -- sh -c '
@@ -328,7 +313,7 @@ inventory()
 	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
 	ls /sys/class/net
 	nft list ruleset
-	ls -A /run/vmm
+	ls -A /run/vmm 2>/dev/null || :
 	cat /proc/sys/net/ipv4/ip_forward
 }
 
@@ -447,7 +432,6 @@ for as in container host; do
 	check "$as: a terminal is a terminal" terminal "$as"
 done
 check "container: the memory limit kills, and a line says so" memory_limit
-check "container: one processor of two is all it gets" cpu_limit
 check "container: what would reach beyond it is refused" confinement
 check "container: stops when frozen, goes on when thawed" freezes
 check "container: each network fetches a page from the host" networks

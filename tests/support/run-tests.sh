@@ -148,13 +148,28 @@ suite_fuzz()
 	done
 }
 
-# How many scripts of a suite run beside each other. Those of boot have a lab with one processor each.
+# How many scripts of a suite run beside each other. Those of boot have a lab of their own each, with
+# one processor; on a host with hardware KVM they would disturb each other.
 beside()
 {
 	case $1 in
-	boot | boot-full) nproc ;;
+	boot | boot-full)
+		if "build/$arch/vmm" doctor --json 2>/dev/null | grep -q '"kind": "hardware"'; then
+			echo 1
+		else
+			nproc
+		fi
+		;;
 	*) echo 1 ;;
 	esac
+}
+
+# Ctrl-C reaches the scripts in the background only so far that they would be tried again.
+interrupted()
+{
+	: >"$logs/interrupted"
+	wait
+	exit 130
 }
 
 # The same as script, in the background, with what it counted in a file.
@@ -164,13 +179,13 @@ script_beside()
 	local tally
 
 	tally=$logs/$1/$(basename "$2" .sh).tally
-	while [ "$(jobs -rp | wc -l)" -ge "$(beside "$1")" ]; do
+	while [ "$(jobs -rp | wc -l)" -ge "$3" ]; do
 		wait -n || :
 	done
 	rm -f "$tally"
 	(
 		passed=0 failed=0 skipped=0
-		script "$@"
+		script "$1" "$2"
 		echo "$passed $failed $skipped" >"$tally"
 	) &
 }
@@ -184,7 +199,10 @@ script_tallies()
 	wait
 	for path; do
 		tally=${path%.log}.tally
-		read -r good bad none 2>/dev/null <"$tally" || good=0 bad=1 none=0
+		if ! read -r good bad none 2>/dev/null <"$tally"; then
+			good=0 bad=0 none=0
+			fail "$(basename "$path" .log) must be counted" "$path"
+		fi
 		passed=$((passed + good))
 		failed=$((failed + bad))
 		skipped=$((skipped + none))
@@ -207,7 +225,8 @@ script()
 		good=$(grep -c '^ok ' "$log")
 		bad=$(grep -c '^FAIL ' "$log")
 		none=$(grep -c '^skip ' "$log")
-		if [ "$status$bad" = 00 ] || [ "$status" = 77 ] || [ $try = 2 ] || late; then
+		if [ "$status$bad" = 00 ] || [ "$status" = 77 ] || [ $try = 2 ] || late ||
+			[ -e "$logs/interrupted" ]; then
 			break
 		fi
 		echo "# $name: status $status, $bad failed; a second try follows"
@@ -229,16 +248,17 @@ script()
 
 suite_scripts()
 {
-	local suite=$1 path logs_found=()
+	local suite=$1 path logs_found=() width
 
 	case $suite in
 	guest) build "$suite" all guests vmm-asan || return ;;
 	*) build "$suite" all guests || return ;;
 	esac
+	width=$(beside "$suite")
 	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh tests/"${suite%-full}"/"${suite#boot-}"_*.sh; do
 		[ -x "$path" ] || continue
 		logs_found+=("$logs/$suite/$(basename "$path" .sh).log")
-		script_beside "$suite" "$path"
+		script_beside "$suite" "$path" "$width"
 	done
 	script_tallies "${logs_found[@]}"
 	[ ${#logs_found[@]} != 0 ] || {
@@ -249,6 +269,9 @@ suite_scripts()
 
 [ $# -gt 0 ] || set -- unit unit-asan unit-tsan fuzz cli guest boot
 start_all=$(now_ms)
+mkdir -p "$logs"
+rm -f "$logs/interrupted"
+trap interrupted INT TERM
 for suite; do
 	mkdir -p "$logs/$suite"
 	start_suite=$(now_ms)
