@@ -324,10 +324,17 @@ nothing_is_left()
 	diff "$work/before" "$work/after"
 }
 
+# The first start leaves a directory, and a file to lock, for good.
+first_start()
+{
+	run container --net bridge -- true
+}
+
 one_after_another()
 {
 	local i
 
+	first_start
 	inventory >"$work/before"
 	for i in $(seq "$runs"); do
 		quick container --memory 64M -- true
@@ -344,6 +351,7 @@ at_once()
 {
 	local i pids=()
 
+	first_start
 	inventory >"$work/before"
 	for i in $(seq 20); do
 		if [ $((i % 4)) = 0 ]; then
@@ -365,8 +373,7 @@ killed_at_random()
 	local i pid kinds=("container --net none --memory 64M" "container --net bridge --publish 8082:80"
 		"container --net user" "host --net host")
 
-	# What the first start of each leaves for good is a directory.
-	run container --net bridge -- true
+	first_start
 	inventory >"$work/before"
 	for i in $(seq $((runs * 2))); do
 		# shellcheck disable=SC2086 # words
