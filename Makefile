@@ -88,6 +88,7 @@ vmm_SRC := \
 	vmm/irq.c \
 	vmm/loop.c \
 	vmm/loop_op.c \
+	vmm/loop_poll.c \
 	vmm/loop_call.c \
 	vmm/loop_uring.c \
 	vmm/loop_uring_wait.c \

@@ -107,6 +107,28 @@ void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred);
 
 /*
+ * Work that can be seen in memory, which a loop that spins (options.poll_usec) looks at instead of
+ * being rung for. Zero-initialise and set the functions. Watched from loop_poll_add on until FN is
+ * called, or REST has been called and was false.
+ */
+struct loop_poll {
+	/* True when there is work. Called over and over: a look and nothing else. */
+	bool (*look)(struct loop_poll *poll);
+	/* The loop is about to sleep: asks to be rung for from now on. True when work came
+	 * meanwhile. */
+	bool (*rest)(struct loop_poll *poll);
+	/* There is work. */
+	void (*fn)(struct loop_poll *poll);
+	struct loop_poll *next;
+	bool watched;
+};
+
+/* False when the loop does not spin now: whoever brings work has to ring. */
+bool loop_poll_add(struct loop *loop, struct loop_poll *poll);
+/* Takes POLL off the list when it is on it. */
+void loop_poll_del(struct loop *loop, struct loop_poll *poll);
+
+/*
  * One asynchronous operation. The caller embeds it, sets DONE, and keeps it and every buffer and
  * iovec array alive until DONE is called with a count of bytes or -errno. Submitted at the end of
  * the round, all in one system call. Never calls DONE from within the submitting function. Short

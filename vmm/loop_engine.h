@@ -71,6 +71,9 @@ struct loop {
 	struct loop_timer *timers; /* soonest first */
 	struct loop_deferred *deferred_head;
 	struct loop_deferred **deferred_tail;
+	struct loop_poll *polls;     /* what is watched in memory */
+	struct loop_poll *poll_next; /* where a walk along them goes on */
+	bool spins;		     /* the next wait begins by spinning */
 
 	int wake_fd; /* eventfd; rung by other threads, never read */
 	struct loop_event wake_event;
@@ -106,6 +109,13 @@ void loop_dispatch_op(struct loop *loop, struct loop_op *op, int64_t result);
 void loop_run_finished(struct loop *loop);
 /* Runs what other threads have handed over. */
 void loop_run_calls(struct loop *loop);
+/* True when work can be seen. */
+bool loop_poll_look(struct loop *loop);
+/* Calls back for all work that can be seen. */
+void loop_poll_run(struct loop *loop);
+/* Before a sleep: nobody is watched any more, but who got work meanwhile. True when there is one.
+ */
+bool loop_poll_rest(struct loop *loop);
 /* Makes the loop's thread begin a round. Any thread, and signal handlers. */
 void loop_wake(struct loop *loop);
 

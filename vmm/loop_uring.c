@@ -298,6 +298,7 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 		/* Completions wait already, but so does what was to be submitted this round. */
 		ret = loop_uring_enter(ur, 1, 0);
 	}
+	loop_poll_run(loop);
 	reap(ur);
 	return ret;
 }

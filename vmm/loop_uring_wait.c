@@ -91,16 +91,20 @@ static int wait_gathering(struct loop_uring *ur, uint64_t timeout_ns)
 	return loop_uring_enter(ur, 1, timeout_ns);
 }
 
-/*
- * Spins for completions before sleeping. The time is adapted: all of poll_usec after a sleep that
- * turned out to be shorter than that, halved each time spinning was in vain.
- */
-static int spin(struct loop_uring *ur, uint64_t *timeout_ns)
+static void set_spin(struct loop_uring *ur, uint64_t ns)
+{
+	ur->spin_ns = ns;
+	ur->loop.spins = ns > 0;
+}
+
+/* Until something has arrived, *TIMEOUT_NS shortened by what it took when nothing has. */
+static int spin(struct loop_uring *ur, uint64_t *timeout_ns, bool *arrived)
 {
 	uint64_t start = loop_now_ns();
 	uint64_t limit = ur->spin_ns < *timeout_ns ? ur->spin_ns : *timeout_ns;
 	uint64_t now = start;
 
+	*arrived = true;
 	if (io_uring_sq_ready(&ur->ring) > 0) {
 		int ret = loop_uring_enter(ur, 1, 0);
 
@@ -108,34 +112,46 @@ static int spin(struct loop_uring *ur, uint64_t *timeout_ns)
 			return ret;
 	}
 	while (now - start < limit) {
-		if (io_uring_cq_ready(&ur->ring) > 0)
+		if (loop_poll_look(&ur->loop) || io_uring_cq_ready(&ur->ring) > 0)
 			return 0;
 		if (loop_uring_must_enter(ur))
 			return loop_uring_enter(ur, 1, 0);
 		now = loop_now_ns();
 	}
-	if (limit == ur->spin_ns)
-		ur->spin_ns = ur->spin_ns < 2000 ? 0 : ur->spin_ns / 2;
-	if (*timeout_ns != LOOP_FOREVER)
-		*timeout_ns -= now - start < *timeout_ns ? now - start : *timeout_ns;
+	*arrived = false;
+	*timeout_ns -= now - start < *timeout_ns ? now - start : *timeout_ns;
 	return 0;
 }
 
+/*
+ * Spins before it sleeps. The time is adapted: all of poll_usec after a sleep that turned out to be
+ * shorter than that, and as long as something comes; halved each time spinning was in vain.
+ */
 static int wait_polling(struct loop_uring *ur, uint64_t timeout_ns)
 {
 	uint64_t full_ns = (uint64_t)ur->loop.options.poll_usec * 1000;
+	bool arrived = false;
 	uint64_t start;
 	int ret;
 
 	if (ur->spin_ns > 0) {
-		ret = spin(ur, &timeout_ns);
-		if (ret < 0 || io_uring_cq_ready(&ur->ring) > 0)
+		bool whole = ur->spin_ns <= timeout_ns;
+
+		ret = spin(ur, &timeout_ns, &arrived);
+		if (ret < 0)
 			return ret;
+		if (arrived)
+			set_spin(ur, full_ns);
+		else if (whole)
+			set_spin(ur, ur->spin_ns < 2000 ? 0 : ur->spin_ns / 2);
 	}
+	/* Who was watched has to ring from now on. */
+	if (arrived || loop_poll_rest(&ur->loop))
+		return 0;
 	start = loop_now_ns();
 	ret = loop_uring_enter(ur, 1, timeout_ns);
 	if (loop_now_ns() - start < full_ns)
-		ur->spin_ns = full_ns;
+		set_spin(ur, full_ns);
 	return ret;
 }
 

@@ -85,6 +85,7 @@ struct virtio_queue {
 	int kick_fd;	   /* eventfd; the transport connects doorbells to it */
 	/* All below belongs to the loop's thread while the queue runs. */
 	struct loop_event kick_event;
+	struct loop_poll poll;		/* instead of kicks, while the loop spins */
 	struct loop_deferred round_end; /* flushes, interrupts, ends a stop: once a round */
 	bool running;
 	bool stopping;

@@ -40,6 +40,24 @@ static void kick_arrived(struct loop_event *event, uint32_t events)
 		q->dev->ops->queue_kick(q);
 }
 
+static bool poll_looks(struct loop_poll *poll)
+{
+	return virtqueue_has_work(&container_of(poll, struct virtio_queue, poll)->vq);
+}
+
+static bool poll_rests(struct loop_poll *poll)
+{
+	return virtqueue_enable_notify(&container_of(poll, struct virtio_queue, poll)->vq);
+}
+
+static void poll_found(struct loop_poll *poll)
+{
+	struct virtio_queue *q = container_of(poll, struct virtio_queue, poll);
+
+	if (q->running && !q->stopping)
+		q->dev->ops->queue_kick(q);
+}
+
 /* The queue is stopped: the last that its loop does to it. */
 static void finish_stop(struct virtio_queue *q)
 {
@@ -48,6 +66,7 @@ static void finish_stop(struct virtio_queue *q)
 	/* What was completed is told even to a driver that is resetting: it may be a ring reset. */
 	(void)virtqueue_flush(&q->vq);
 	loop_event_del(q->loop, &q->kick_event);
+	loop_poll_del(q->loop, &q->poll);
 	loop_defer_cancel(q->loop, &q->round_end);
 	q->running = false;
 	q->stopping = false;
@@ -100,7 +119,7 @@ int virtio_queue_pop(struct virtio_queue *q, struct iovec *iov, unsigned iov_max
 	}
 	do {
 		ret = virtqueue_pop(&q->vq, iov, iov_max, chain);
-	} while (ret == 0 && virtqueue_enable_notify(&q->vq));
+	} while (ret == 0 && !loop_poll_add(q->loop, &q->poll) && virtqueue_enable_notify(&q->vq));
 	if (ret < 0)
 		virtio_device_needs_reset(q->dev, "a ring that breaks the rules");
 	if (ret <= 0)
@@ -153,6 +172,7 @@ int virtio_queue_init(struct virtio_queue *q)
 {
 	q->round_end.fn = round_ended;
 	q->kick_event.fn = kick_arrived;
+	q->poll = (struct loop_poll){ .look = poll_looks, .rest = poll_rests, .fn = poll_found };
 	q->kick_event.events = EPOLLIN;
 	/* Never read, so never 0: each time a queue starts its first kick is there, and finds
 	 * requests that were made available before. */

@@ -301,6 +301,13 @@ for transport in pci mmio; do
 		fi
 		machine "$kind, 2 threads" blk_honest "$@" --io-threads 2
 	done
+	# Long enough that most requests are found in memory.
+	machine "$transport polling" blk_honest --transport $transport --poll 2000
+	machine "$transport polling, 2 threads" blk_honest --transport $transport --poll 2000 --io-threads 2
+	machine "$transport polling" rng_honest --transport $transport --poll 2000
+	check "$transport polling: hvc0 loses nothing" hvc0_floods --transport $transport --poll 2000
+	[ -n "$without_net" ] ||
+		machine "$transport polling" in_net net_honest --transport $transport --poll 2000
 done
 
 # The same lies on both transports and engines; many notifications in one of them.
@@ -317,6 +324,9 @@ for transport in pci mmio; do
 			machine "$kind" in_net hostile "$notifications" "$@"
 		fi
 		machine "$kind" hostile_console "$@"
+		# What is polled is the same on every transport.
+		[ "$kind" != "pci io_uring" ] || [ -n "$without_net" ] ||
+			machine "$kind, polling" in_net hostile "" "$@" --poll 2000
 		# Ports are the same on every transport and engine.
 		[ "$kind" != "pci io_uring" ] || machine "$kind, ports" hostile_streams "$@"
 	done

@@ -33,6 +33,8 @@ struct loop {
 	void (*while_waiting)(struct loop *loop);
 	bool current;
 	bool refuse_events; /* loop_event_add fails */
+	bool spins;	    /* rounds look at what is watched, until fake_loop_rest */
+	struct loop_poll *polls;
 };
 
 static inline void fake_loop_init(struct loop *loop)
@@ -59,7 +61,51 @@ static inline void fake_loop_run_deferred(struct loop *loop)
 	}
 }
 
-/* One round: what rang, then what was deferred. */
+bool loop_poll_add(struct loop *loop, struct loop_poll *poll)
+{
+	if (loop->spins && !poll->watched) {
+		poll->watched = true;
+		poll->next = loop->polls;
+		loop->polls = poll;
+	}
+	return loop->spins;
+}
+
+void loop_poll_del(struct loop *loop, struct loop_poll *poll)
+{
+	for (struct loop_poll **at = &loop->polls; *at; at = &(*at)->next) {
+		if (*at != poll)
+			continue;
+		*at = poll->next;
+		poll->watched = false;
+		return;
+	}
+}
+
+/* The loop is about to sleep. True when somebody has got work, and it does not. */
+static inline bool fake_loop_rest(struct loop *loop)
+{
+	loop->spins = false;
+	for (struct loop_poll *poll = loop->polls, *next; poll; poll = next) {
+		next = poll->next;
+		if (!poll->rest(poll))
+			loop_poll_del(loop, poll);
+	}
+	return loop->polls;
+}
+
+static inline void fake_loop_look(struct loop *loop)
+{
+	for (struct loop_poll *poll = loop->polls, *next; poll; poll = next) {
+		next = poll->next;
+		if (!poll->look(poll))
+			continue;
+		loop_poll_del(loop, poll);
+		poll->fn(poll);
+	}
+}
+
+/* One round: what rang or can be seen, then what was deferred. */
 static inline void fake_loop_round(struct loop *loop)
 {
 	loop->current = true;
@@ -73,6 +119,7 @@ static inline void fake_loop_round(struct loop *loop)
 		if (fake_loop_rang(event->fd) || ready)
 			event->fn(event, EPOLLIN);
 	}
+	fake_loop_look(loop);
 	fake_loop_run_deferred(loop);
 	loop->current = false;
 }

@@ -1,7 +1,7 @@
 /*
  * How the io_uring engine waits: completions gathered when many are in flight, told at once when
- * not; polling that ends by itself. Operations are reads from pipes, which complete when the test
- * wants it.
+ * not; polling that ends by itself, and work that is found in memory meanwhile. Operations are
+ * reads from pipes, which complete when the test wants it.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/skip.h"
 #include "vmm/loop.h"
 
 #define PIPES 32
@@ -259,6 +260,213 @@ static void polling_ends_when_nothing_comes(void **state)
 	end(f, 4, 4);
 }
 
+/* ---- work in memory ---- */
+
+struct watch {
+	struct loop_poll poll;
+	struct loop_event event; /* how the loop is rung */
+	struct loop *loop;
+	unsigned work; /* atomic, as is all below */
+	unsigned done;
+	unsigned rested;     /* times that it was told to be rung for */
+	struct watch *other; /* is deleted when work is done */
+};
+
+static bool watch_looks(struct loop_poll *poll)
+{
+	struct watch *w = container_of(poll, struct watch, poll);
+
+	return __atomic_load_n(&w->work, __ATOMIC_SEQ_CST) != w->done;
+}
+
+static bool watch_rests(struct loop_poll *poll)
+{
+	struct watch *w = container_of(poll, struct watch, poll);
+
+	__atomic_fetch_add(&w->rested, 1, __ATOMIC_SEQ_CST);
+	return watch_looks(poll);
+}
+
+static void watch_works(struct loop_poll *poll)
+{
+	struct watch *w = container_of(poll, struct watch, poll);
+
+	__atomic_store_n(&w->done, __atomic_load_n(&w->work, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+	if (w->other)
+		loop_poll_del(w->loop, &w->other->poll);
+	(void)loop_poll_add(w->loop, poll);
+}
+
+static void watch_rings(struct loop_event *event, uint32_t events)
+{
+	(void)events;
+	watch_works(&container_of(event, struct watch, event)->poll);
+}
+
+static void watch_start(struct watch *w, struct loop *loop)
+{
+	*w = (struct watch){ .loop = loop };
+	w->poll.look = watch_looks;
+	w->poll.rest = watch_rests;
+	w->poll.fn = watch_works;
+	w->event.fn = watch_rings;
+	w->event.events = EPOLLIN;
+	w->event.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(loop_event_add(loop, &w->event), 0);
+}
+
+static void ring(const struct watch *w)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(w->event.fd, &one, sizeof(one)), sizeof(one));
+}
+
+/* Adds work, without ringing, and waits until it is done. */
+static void work_is_done(struct watch *w)
+{
+	unsigned wanted = __atomic_add_fetch(&w->work, 1, __ATOMIC_SEQ_CST);
+
+	for (unsigned i = 0; i < 10000; i++) {
+		if (__atomic_load_n(&w->done, __ATOMIC_SEQ_CST) == wanted)
+			return;
+		usleep(100);
+	}
+	fail_msg("work is not seen");
+}
+
+static struct loop *loop_that_polls(unsigned usec)
+{
+	struct loop_options options = { .engine = LOOP_ENGINE_IO_URING, .poll_usec = usec };
+	struct loop *loop;
+
+	assert_int_equal(loop_create(&loop, &options), 0);
+	return loop;
+}
+
+static void *run_loop(void *loop)
+{
+	return (void *)(intptr_t)loop_run(loop);
+}
+
+static void end_loop(struct loop *loop, pthread_t thread, struct watch *w, unsigned count)
+{
+	void *result;
+
+	loop_stop(loop);
+	pthread_join(thread, &result);
+	assert_null(result);
+	for (unsigned i = 0; i < count; i++) {
+		loop_poll_del(loop, &w[i].poll);
+		loop_event_del(loop, &w[i].event);
+		close(w[i].event.fd);
+	}
+	loop_destroy(loop);
+}
+
+static void work_in_memory_needs_no_ring_while_the_loop_spins(void **state)
+{
+	struct loop *loop;
+	struct watch w[2];
+	pthread_t thread;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	loop = loop_that_polls(3000000);
+	watch_start(&w[0], loop);
+	watch_start(&w[1], loop);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	/* Sleeps shorter than the limit make it spin. */
+	for (unsigned i = 0; i < 3; i++) {
+		usleep(20000);
+		ring(&w[0]);
+		ring(&w[1]);
+	}
+	usleep(20000);
+	for (unsigned i = 0; i < 50; i++)
+		work_is_done(&w[i % 2]);
+	assert_int_equal(w[0].rested + w[1].rested, 0);
+	end_loop(loop, thread, w, 2);
+}
+
+static void who_is_watched_is_told_before_the_loop_sleeps(void **state)
+{
+	struct loop *loop;
+	struct watch w;
+	pthread_t thread;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	loop = loop_that_polls(1000000);
+	watch_start(&w, loop);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		usleep(20000);
+		ring(&w);
+	}
+	usleep(20000);
+	work_is_done(&w);
+	for (unsigned i = 0; i < 10000 && !__atomic_load_n(&w.rested, __ATOMIC_SEQ_CST); i++)
+		usleep(1000);
+	/* Now it has to be rung for, and it is not watched until it asks again. */
+	assert_int_equal(__atomic_load_n(&w.rested, __ATOMIC_SEQ_CST), 1);
+	__atomic_fetch_add(&w.work, 1, __ATOMIC_SEQ_CST);
+	usleep(50000);
+	assert_int_equal(__atomic_load_n(&w.done, __ATOMIC_SEQ_CST), 1);
+	ring(&w);
+	for (unsigned i = 0; i < 10000 && __atomic_load_n(&w.done, __ATOMIC_SEQ_CST) != 2; i++)
+		usleep(1000);
+	assert_int_equal(w.done, 2);
+	end_loop(loop, thread, &w, 1);
+}
+
+static void a_watched_one_may_delete_another(void **state)
+{
+	struct loop *loop;
+	struct watch w[3];
+	pthread_t thread;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	loop = loop_that_polls(3000000);
+	for (unsigned i = 0; i < 3; i++)
+		watch_start(&w[i], loop);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	for (unsigned i = 0; i < 9; i++) {
+		usleep(10000);
+		ring(&w[i % 3]);
+	}
+	usleep(20000);
+	/* The last that asked comes first in a walk, so it deletes its next. */
+	w[2].other = &w[1];
+	work_is_done(&w[2]);
+	work_is_done(&w[0]);
+	__atomic_fetch_add(&w[1].work, 1, __ATOMIC_SEQ_CST);
+	usleep(50000);
+	assert_int_equal(__atomic_load_n(&w[1].done, __ATOMIC_SEQ_CST), 0);
+	end_loop(loop, thread, w, 3);
+}
+
+static void nobody_is_watched_by_a_loop_that_does_not_spin(void **state)
+{
+	struct loop *loop;
+	struct watch w;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	loop = loop_that_polls(0);
+	watch_start(&w, loop);
+	assert_false(loop_poll_add(loop, &w.poll));
+	loop_poll_del(loop, &w.poll);
+	loop_event_del(loop, &w.event);
+	close(w.event.fd);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +474,10 @@ int main(void)
 		cmocka_unit_test(a_completion_among_many_is_told_soon),
 		cmocka_unit_test(an_event_is_not_kept_by_operations_in_flight),
 		cmocka_unit_test(polling_ends_when_nothing_comes),
+		cmocka_unit_test(work_in_memory_needs_no_ring_while_the_loop_spins),
+		cmocka_unit_test(who_is_watched_is_told_before_the_loop_sleeps),
+		cmocka_unit_test(a_watched_one_may_delete_another),
+		cmocka_unit_test(nobody_is_watched_by_a_loop_that_does_not_spin),
 	};
 
 	return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);

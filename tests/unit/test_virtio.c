@@ -383,6 +383,75 @@ static void request_given_back_is_not_counted(void **state)
 	assert_int_equal(fake_ring_used_count(&env->rings[0]), 1);
 }
 
+/* ---- while the loop spins ---- */
+
+/* Queue 0 is up and watched, one request done. */
+static void bring_up_watched(struct env *env)
+{
+	bring_up(env);
+	env->loop.spins = true;
+	fake_ring_add(&env->rings[0], &one_in, 1);
+	kick(env, 0);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 1);
+}
+
+static bool offer_asks_for_a_kick(struct env *env)
+{
+	return fake_ring_offer(&env->rings[0], fake_ring_chain(&env->rings[0], &one_in, 1));
+}
+
+static void spinning_loop_wants_no_kicks(void **state)
+{
+	struct env *env = *state;
+
+	bring_up_watched(env);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_false(offer_asks_for_a_kick(env));
+		fake_loop_round(&env->loop);
+		assert_int_equal(fake_ring_used_count(&env->rings[0]), 2 + i);
+	}
+	assert_int_equal(env->fake.dev.queues[0].kick_count, 2); /* the start's, and ours */
+	assert_false(fake_loop_rest(&env->loop));
+	assert_true(offer_asks_for_a_kick(env));
+	kick(env, 0);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 7);
+}
+
+static void request_made_as_the_loop_falls_asleep_keeps_it_awake(void **state)
+{
+	struct env *env = *state;
+
+	bring_up_watched(env);
+	assert_false(offer_asks_for_a_kick(env));
+	assert_true(fake_loop_rest(&env->loop));
+	fake_loop_round(&env->loop);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 2);
+	assert_true(offer_asks_for_a_kick(env));
+}
+
+static void reset_ends_watching(void **state)
+{
+	struct env *env = *state;
+
+	bring_up_watched(env);
+	assert_ptr_equal(env->loop.polls, &env->fake.dev.queues[0].poll);
+	set_status(env, 0);
+	assert_null(env->loop.polls);
+	bring_up_watched(env);
+}
+
+static void lie_in_a_watched_ring_ends_watching(void **state)
+{
+	struct env *env = *state;
+
+	bring_up_watched(env);
+	fake_ring_set_avail_idx(&env->rings[0], 0x8000);
+	fake_loop_round(&env->loop);
+	assert_true(get_status(env) & NEEDS_RESET);
+	assert_null(env->loop.polls);
+	fake_loop_round(&env->loop);
+}
+
 /* ---- reset ---- */
 
 static struct env *waiting_env;
@@ -580,6 +649,10 @@ int main(void)
 		T(requests_in_flight_complete_after_a_lie),
 		T(endless_queue_leaves_the_loop_to_others),
 		T(request_given_back_is_not_counted),
+		T(spinning_loop_wants_no_kicks),
+		T(request_made_as_the_loop_falls_asleep_keeps_it_awake),
+		T(reset_ends_watching),
+		T(lie_in_a_watched_ring_ends_watching),
 		T(reset_waits_for_what_is_in_flight),
 		T(stopping_queue_gives_idle_requests_back),
 		T(reset_gives_up_what_a_dead_loop_will_not_complete),
