@@ -2,7 +2,7 @@
 # shellcheck disable=SC2054 # the emulator's options have commas
 # Sourced by the QEMU peers: qemu MACHINE-OPTIONS BUS AIO [OPTION...] runs it as its documentation recommends
 # for disks and cards of its own threads: an iothread for the disk, aio as said, the host's page cache unless
-# DIRECT asks otherwise, a tap with virtio-net and no vhost unless VHOST asks for it.
+# DIRECT asks otherwise, POLL_MAX_NS or its default of 32 us that the iothread looks for work before it sleeps, a tap with virtio-net and no vhost unless VHOST asks for it.
 qemu()
 {
 	local machine=$1 bus=$2 aio=$3 words
@@ -17,7 +17,7 @@ qemu()
 		words+=(-chardev stdio,id=c,signal=off -serial chardev:c)
 	fi
 	[ -z "${INITRD:-}" ] || words+=(-initrd "$INITRD")
-	[ -z "${DISK:-}" ] || words+=(-object iothread,id=io
+	[ -z "${DISK:-}" ] || words+=(-object "iothread,id=io${POLL_MAX_NS:+,poll-max-ns=$POLL_MAX_NS}"
 		-drive "id=d,file=$DISK,format=raw,if=none,aio=$aio,cache=$([ -n "${DIRECT:-}" ] && echo none || echo writeback)"
 		-device "virtio-blk-$bus,drive=d,iothread=io")
 	[ -z "${TAP:-}" ] || words+=(-netdev "tap,id=n,ifname=$TAP,script=no,downscript=no${VHOST:+,vhost=on}"

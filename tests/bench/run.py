@@ -33,6 +33,7 @@ BUILD = os.path.join(ROOT, "build", platform.machine())
 GUEST = os.path.join(BUILD, "guest", "bench")
 DISK_LEN = 256 << 20
 OURS = "vmm-pci"
+OURS_POLLING = "vmm-pci-poll"
 
 # name, guest's pattern, size, depth, by interrupt, fio's rw=
 DISK_ROWS = [(f"4 KiB random {kind}, depth {depth}", pattern, 4096, depth, 0, fio)
@@ -51,9 +52,9 @@ NET_ROWS = [(f"{size if size < BIG else '64 Ki'} B frames, {way}", word, size, l
             for way, word, load in (("guest to host", "send", False), ("host to guest", "receive", True))
             for size in (64, 1500, BIG)]
 NET_ROWS.append(("64 B round trip", "ping", 64, "echo"))
-DISK_PEERS = [OURS, "vmm-pci-poll", "vmm-mmio", "qemu-q35-io_uring", "qemu-q35-threads", "qemu-microvm-io_uring",
-              "qemu-microvm-threads"]
-NET_PEERS = [OURS, "vmm-pci-poll", "vmm-mmio", "qemu-q35-io_uring", "qemu-microvm-io_uring"]
+DISK_PEERS = [OURS, OURS_POLLING, "vmm-mmio", "qemu-q35-io_uring", "qemu-q35-io_uring-nopoll", "qemu-q35-threads",
+              "qemu-microvm-io_uring", "qemu-microvm-threads"]
+NET_PEERS = [OURS, OURS_POLLING, "vmm-mmio", "qemu-q35-io_uring", "qemu-microvm-io_uring"]
 
 
 def say(text):
@@ -255,22 +256,37 @@ TARGETS = [
 ]
 
 
+def quotients(figures, group, row):
+    """Ours against the best QEMU: as both come; both looking for work before they sleep; neither."""
+    peers = [peer for peer in figures.rows[group, row]["peers"] if peer.startswith("qemu")]
+    polling = [peer for peer in peers if not peer.endswith("-nopoll")]
+    return [report.ratio(figures, group, row, OURS, polling),
+            report.ratio(figures, group, row, OURS_POLLING, polling),
+            report.ratio(figures, group, row, OURS, [peer for peer in peers if peer not in polling])]
+
+
+def verdict(met):
+    if met[0]:
+        return "met"
+    return "met by polling, as QEMU does" if met[1] else "SHORT"
+
+
 def targets(figures):
-    lines = ["### targets: vmm-pci against the best QEMU, round by round", "", "| figure | quotient | wanted | |",
-             "|---|---|---|---|"]
+    lines = ["### targets: vmm-pci against the best QEMU, round by round", "",
+             "| figure | as they come | both poll | neither polls | wanted | |", "|---|---|---|---|---|---|"]
     wanted = {(group, row): limit for group, row, limit in TARGETS}
     for (group, row), entry in figures.rows.items():
         if "counted" in group:
             continue
-        others = [peer for peer in entry["peers"] if peer.startswith("qemu")]
-        quotient = report.ratio(figures, group, row, OURS, others)
-        if quotient is None:
+        seen = quotients(figures, group, row)
+        if seen[0] is None:
             continue
         more = entry["better"] == "more"
         limit = wanted.get((group, row), 1)
-        met = quotient >= limit if more else quotient <= limit
-        lines.append(f"| {group}: {row} | {quotient:.2f} | {'≥' if more else '≤'} {limit} | "
-                     f"{'met' if met else 'SHORT'} |")
+        met = [value is not None and (value >= limit if more else value <= limit) for value in seen]
+        texts = ["-" if value is None else f"{value:.2f}" for value in seen]
+        lines.append(f"| {group}: {row} | {' | '.join(texts)} | {'≥' if more else '≤'} {limit} | {verdict(met)} |")
+    lines += ["", "| figure | quotient | wanted | |", "|---|---|---|---|"]
     for row in ("128 KiB sequential read, depth 8", "128 KiB sequential write, depth 8"):
         quotient = report.ratio(figures, "disk", row, OURS, ["host, fio"])
         if quotient is not None:
