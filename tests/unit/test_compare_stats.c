@@ -125,6 +125,8 @@ static void claim_holds_fails_or_has_no_figure(void **state)
 	put(compare, compress, 0, 82);
 	put(compare, compress, 2, 100);
 	assert_string_equal(report_verdict(compare, (unsigned)compress, &ratio), "holds");
+	compare->cells[compress][0].values[0] = 67;
+	assert_string_equal(report_verdict(compare, (unsigned)compress, &ratio), "does not hold");
 	assert_null(report_verdict(compare, (unsigned)row_named("stop"), &ratio));
 	drop(compare);
 }
@@ -186,7 +188,7 @@ static void every_row_is_complete(void **state)
 			assert_true(row->per && row->per_scale > 0);
 		if (row->claim.text)
 			assert_true(row->claim.source && row->claim.left && row->claim.right &&
-				    row->claim.value > 0);
+				    row->claim.low + row->claim.high > 0);
 		for (size_t other = 0; other < i; other++)
 			assert_string_not_equal(row->name, compare_rows[other].name);
 	}

@@ -68,14 +68,15 @@ enum compare_kind {
 
 enum compare_better { COMPARE_LESS, COMPARE_MORE, COMPARE_NEITHER };
 
-/* What was published: LEFT's median over RIGHT's, at least or at most VALUE. */
+/* What was published: LEFT's median over RIGHT's, at least LOW, and at most HIGH unless that is 0.
+ */
 struct compare_claim {
 	const char *text;
 	const char *source;
 	const char *left;
 	const char *right;
-	bool at_most;
-	double value;
+	double low;
+	double high;
 };
 
 struct compare_row {

@@ -103,7 +103,7 @@ enum stats_verdict stats_claim(const struct compare *compare, unsigned row, doub
 		*ratio = stats_ratio(left, right);
 	if (!isfinite(*ratio))
 		return STATS_UNKNOWN;
-	if (claim->at_most)
-		return *ratio <= claim->value ? STATS_HOLDS : STATS_FAILS;
-	return *ratio >= claim->value ? STATS_HOLDS : STATS_FAILS;
+	if (*ratio < claim->low || (claim->high != 0 && *ratio > claim->high))
+		return STATS_FAILS;
+	return STATS_HOLDS;
 }
