@@ -12,6 +12,12 @@
 #define FILES_MAX    32
 #define FILES_FD_MAX 1024
 
+/* How long to spin before sleeping, see wait_polling(). */
+struct loop_spin {
+	uint64_t ns;
+	unsigned slept; /* waits since it was 0 */
+};
+
 struct loop_uring {
 	struct loop loop;
 	struct io_uring ring;
@@ -24,9 +30,9 @@ struct loop_uring {
 	uint8_t file_index[FILES_FD_MAX]; /* by descriptor: index in the table + 1, or 0 */
 	bool files_stale;		  /* the ring does not have the table yet */
 	bool have_table;
-	uint64_t spin_ns;	  /* how long to spin now, see spin() */
-	unsigned batch_skip;	  /* waits that are not to gather completions, see gather() */
-	unsigned batch_skip_next; /* how many after the next that is in vain */
+	struct loop_spin spins[2]; /* with nothing in flight, and with something */
+	unsigned batch_skip;	   /* waits that are not to gather completions, see gather() */
+	unsigned batch_skip_next;  /* how many after the next that is in vain */
 };
 
 /*

@@ -16,6 +16,8 @@
 /* Waits without gathering after many that were in vain one after another; after one a disk may only
  * have been busy with something. */
 #define GATHER_SKIP_MAX 32
+/* Sleeps without spinning after which it is tried again. */
+#define SPIN_RETRY 32
 
 int loop_uring_enter(struct loop_uring *ur, unsigned count, uint64_t timeout_ns)
 {
@@ -91,17 +93,17 @@ static int wait_gathering(struct loop_uring *ur, uint64_t timeout_ns)
 	return loop_uring_enter(ur, 1, timeout_ns);
 }
 
-static void set_spin(struct loop_uring *ur, uint64_t ns)
+static void set_spin(struct loop_uring *ur, struct loop_spin *spin, uint64_t ns)
 {
-	ur->spin_ns = ns;
-	ur->loop.spins = ns > 0;
+	spin->ns = ns;
+	spin->slept = 0;
+	ur->loop.spins = ur->spins[0].ns > 0 || ur->spins[1].ns > 0;
 }
 
 /* Until something has arrived, *TIMEOUT_NS shortened by what it took when nothing has. */
-static int spin(struct loop_uring *ur, uint64_t *timeout_ns, bool *arrived)
+static int spin_for(struct loop_uring *ur, uint64_t limit, uint64_t *timeout_ns, bool *arrived)
 {
 	uint64_t start = loop_now_ns();
-	uint64_t limit = ur->spin_ns < *timeout_ns ? ur->spin_ns : *timeout_ns;
 	uint64_t now = start;
 
 	*arrived = true;
@@ -124,26 +126,31 @@ static int spin(struct loop_uring *ur, uint64_t *timeout_ns, bool *arrived)
 }
 
 /*
- * Spins before it sleeps. The time is adapted: all of poll_usec after a sleep that turned out to be
- * shorter than that, and as long as something comes; halved each time spinning was in vain.
+ * Spins before it sleeps. The time is adapted: all of poll_usec while that finds something, and
+ * after a sleep that turned out to be shorter; halved each time it was in vain; now and then it is
+ * tried again, for waking up may take longer than what is waited for. A guest that thinks and a
+ * disk that works are waited for differently long, so each has a time of its own.
  */
 static int wait_polling(struct loop_uring *ur, uint64_t timeout_ns)
 {
 	uint64_t full_ns = (uint64_t)ur->loop.options.poll_usec * 1000;
+	struct loop_spin *spin = &ur->spins[ur->loop.inflight > 0];
 	bool arrived = false;
 	uint64_t start;
 	int ret;
 
-	if (ur->spin_ns > 0) {
-		bool whole = ur->spin_ns <= timeout_ns;
+	if (spin->ns == 0 && ++spin->slept == SPIN_RETRY)
+		set_spin(ur, spin, full_ns);
+	if (spin->ns > 0) {
+		bool whole = spin->ns <= timeout_ns;
 
-		ret = spin(ur, &timeout_ns, &arrived);
+		ret = spin_for(ur, whole ? spin->ns : timeout_ns, &timeout_ns, &arrived);
 		if (ret < 0)
 			return ret;
 		if (arrived)
-			set_spin(ur, full_ns);
+			set_spin(ur, spin, full_ns);
 		else if (whole)
-			set_spin(ur, ur->spin_ns < 2000 ? 0 : ur->spin_ns / 2);
+			set_spin(ur, spin, spin->ns < 2000 ? 0 : spin->ns / 2);
 	}
 	/* Who was watched has to ring from now on. */
 	if (arrived || loop_poll_rest(&ur->loop))
@@ -151,7 +158,7 @@ static int wait_polling(struct loop_uring *ur, uint64_t timeout_ns)
 	start = loop_now_ns();
 	ret = loop_uring_enter(ur, 1, timeout_ns);
 	if (loop_now_ns() - start < full_ns)
-		set_spin(ur, full_ns);
+		set_spin(ur, spin, full_ns);
 	return ret;
 }
 

@@ -244,9 +244,11 @@ void virtqueue_disable_notify(struct virtqueue *vq)
 	if (!vq->enabled || vq->notify_disabled)
 		return;
 	vq->notify_disabled = true;
-	/* With the event index an old event says it already: the driver has gone past it. */
 	if (!vq->event_idx)
 		__atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	/* An old event will do: the driver has gone past it, or is led to believe so. */
+	else if (*avail_event(vq) == vq->avail_next)
+		__atomic_store_n(avail_event(vq), (uint16_t)(vq->avail_next - 1), __ATOMIC_RELAXED);
 }
 
 bool virtqueue_enable_notify(struct virtqueue *vq)
