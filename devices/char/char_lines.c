@@ -25,10 +25,54 @@ bool char_line_add(struct char_line *line, uint8_t byte)
 	return line->complete;
 }
 
-bool char_line_is_panic(const struct char_line *line)
+bool char_line_take(struct char_line *line, const uint8_t *data, size_t len, size_t *taken)
+{
+	const uint8_t *end;
+
+	/* Looking further would be in vain: no more finds room. */
+	if (len > CHAR_LINE_MAX)
+		len = CHAR_LINE_MAX;
+	end = memchr(data, '\n', len);
+	if (end)
+		len = (size_t)(end - data);
+	end = memchr(data, '\r', len);
+	if (end)
+		len = (size_t)(end - data);
+	if (len == 0) {
+		*taken = 1;
+		return char_line_add(line, *data);
+	}
+	if (line->complete)
+		line->len = 0;
+	if (len > CHAR_LINE_MAX - (size_t)line->len)
+		len = CHAR_LINE_MAX - (size_t)line->len;
+	memcpy(line->text + line->len, data, len);
+	line->len = (uint16_t)(line->len + len);
+	line->text[line->len] = '\0';
+	line->complete = line->len == CHAR_LINE_MAX;
+	*taken = len;
+	return line->complete;
+}
+
+/* Where the kernel says that it has panicked, or NULL. Called for every line: most have no K. */
+static const char *find_panic(const struct char_line *line)
 {
 	static const char words[] = "Kernel panic - not syncing";
-	const char *at = memmem(line->text, line->len, words, sizeof(words) - 1);
+	const char *end = line->text + line->len;
+	const char *at = line->text;
+
+	while (end - at >= (ptrdiff_t)sizeof(words) - 1) {
+		at = memchr(at, words[0], (size_t)(end - at) - (sizeof(words) - 2));
+		if (!at || memcmp(at, words, sizeof(words) - 1) == 0)
+			return at;
+		at++;
+	}
+	return NULL;
+}
+
+bool char_line_is_panic(const struct char_line *line)
+{
+	const char *at = find_panic(line);
 
 	/* At the line's start, or after the time stamp and caller of the kernel's own lines. */
 	return at && (at == line->text || (line->text[0] == '[' && at[-1] == ' '));
@@ -51,26 +95,30 @@ static size_t escape_len(const char *text, size_t len)
 	return i < len ? i + 1 : len;
 }
 
-void char_tail_add(struct char_tail *tail, const struct char_line *line)
+/* TEXT without control characters and escape sequences; OUT has room for LEN bytes and a NUL. */
+static void clean(char *out, const char *text, size_t len)
 {
-	char *out = tail->text[tail->next];
-	size_t used = 0;
-
-	for (size_t i = 0; i < line->len; i++) {
-		unsigned char c = (unsigned char)line->text[i];
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
 
 		if (c == 0x1b)
-			i += escape_len(line->text + i, line->len - i) - 1;
+			i += escape_len(text + i, len - i) - 1;
 		else if ((c >= 0x20 && c != 0x7f) || c == '\t')
-			out[used++] = (char)c;
+			*out++ = (char)c;
 	}
-	out[used] = '\0';
+	*out = '\0';
+}
+
+void char_tail_add(struct char_tail *tail, const struct char_line *line)
+{
+	memcpy(tail->text[tail->next], line->text, line->len);
+	tail->len[tail->next] = line->len;
 	tail->next = (tail->next + 1) % CHAR_TAIL_MAX;
 	if (tail->count < CHAR_TAIL_MAX)
 		tail->count++;
 	tail->after_panic++;
 	if (!tail->panic[0] && char_line_is_panic(line)) {
-		memcpy(tail->panic, out, used + 1);
+		clean(tail->panic, line->text, line->len);
 		tail->after_panic = 0;
 	}
 }
@@ -87,8 +135,13 @@ void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const
 
 	if (tail->panic[0] && tail->after_panic >= CHAR_TAIL_MAX)
 		fn(opaque, tail->panic);
-	for (unsigned i = 0; i < tail->count; i++)
-		fn(opaque, tail->text[(first + i) % CHAR_TAIL_MAX]);
+	for (unsigned i = 0; i < tail->count; i++) {
+		unsigned at = (first + i) % CHAR_TAIL_MAX;
+		char text[CHAR_LINE_MAX + 1];
+
+		clean(text, tail->text[at], tail->len[at]);
+		fn(opaque, text);
+	}
 }
 
 /* FNV-1a */

@@ -25,6 +25,11 @@ struct char_line {
  * length; the next call begins a new one.
  */
 bool char_line_add(struct char_line *line, uint8_t byte);
+/*
+ * Adds some of the LEN (at least 1) bytes of DATA, how many goes to *TAKEN: as many as can be added
+ * at once, and none after one that completes a line. True when one did.
+ */
+bool char_line_take(struct char_line *line, const uint8_t *data, size_t len, size_t *taken);
 
 /* True for the line with which Linux announces that it has panicked. */
 bool char_line_is_panic(const struct char_line *line);
@@ -34,18 +39,20 @@ bool char_line_ends_panic(const struct char_line *line);
 
 /* The last CHAR_TAIL_MAX lines, and the panic line though more came after it. Zero-initialise. */
 struct char_tail {
-	char text[CHAR_TAIL_MAX][CHAR_LINE_MAX + 1];
+	char text[CHAR_TAIL_MAX][CHAR_LINE_MAX]; /* as it came */
+	uint16_t len[CHAR_TAIL_MAX];
 	unsigned next;
 	unsigned count;
 	char panic[CHAR_LINE_MAX + 1]; /* empty: none yet */
 	unsigned after_panic;	       /* lines since then */
 };
 
-/* Keeps a copy; control characters and escape sequences are left out. */
+/* Keeps a copy. */
 void char_tail_add(struct char_tail *tail, const struct char_line *line);
 /* The panic line was one of a log that someone looked at, or of the boot before. */
 void char_tail_forget_panic(struct char_tail *tail);
-/* Calls FN with each line, oldest first: at most CHAR_TAIL_MAX and the panic line before them. */
+/* Calls FN with each line, oldest first: at most CHAR_TAIL_MAX and the panic line before them.
+ * Control characters and escape sequences are left out. */
 void char_tail_each(const struct char_tail *tail, void (*fn)(void *opaque, const char *line),
 		    void *opaque);
 

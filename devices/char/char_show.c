@@ -21,8 +21,8 @@ static bool scan(struct char_show *show, struct char_line *from, const uint8_t *
 {
 	bool panic = false;
 
-	for (size_t i = 0; i < len; i++) {
-		if (!char_line_add(from, data[i]))
+	for (size_t at = 0, part; at < len; at += part) {
+		if (!char_line_take(from, data + at, len - at, &part))
 			continue;
 		if (shown)
 			show_line(show, from);

@@ -205,11 +205,47 @@ static void short_lines_do_not_repeat_by_chance(void **state)
 	assert_false(repeats(&replay, "# "));
 }
 
+/* The same lines whether bytes come one by one or in pieces of any length. */
+static void lines_taken_in_pieces_are_those_taken_by_bytes(void **state)
+{
+	static uint8_t data[8192];
+	uint32_t seed = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(data); i++) {
+		seed = seed * 1664525 + 1013904223;
+		data[i] = (uint8_t) "ab\r\nKx\0y"[seed >> 29];
+		/* And a stretch without an end. */
+		if (i > 3000 && i < 5000)
+			data[i] = 'z';
+	}
+	for (size_t max = 1; max < 2000; max = max * 3 + 1) {
+		struct char_line bytes = { 0 }, pieces = { 0 };
+		size_t at = 0;
+
+		while (at < sizeof(data)) {
+			size_t len = sizeof(data) - at < max ? sizeof(data) - at : max;
+			size_t taken;
+			bool complete = char_line_take(&pieces, data + at, len, &taken);
+
+			assert_in_range(taken, 1, len);
+			for (size_t i = 0; i < taken; i++)
+				assert_int_equal(char_line_add(&bytes, data[at + i]),
+						 complete && i == taken - 1);
+			assert_int_equal(bytes.len, pieces.len);
+			assert_int_equal(bytes.complete, pieces.complete);
+			assert_memory_equal(bytes.text, pieces.text, bytes.len + 1u);
+			at += taken;
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_ends_at_newline_without_cr),
 		cmocka_unit_test(long_line_becomes_several),
+		cmocka_unit_test(lines_taken_in_pieces_are_those_taken_by_bytes),
 		cmocka_unit_test(panic_line_is_recognised_with_and_without_a_time_stamp),
 		cmocka_unit_test(tail_keeps_the_last_lines_in_order),
 		cmocka_unit_test(tail_keeps_the_panic_line_when_a_long_trace_follows),
