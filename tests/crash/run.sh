@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh [quick|full]: kills machines at random moments, and looks for what was lost (crash.c).
-# quick (the default): 20 kills; full: 200 kills, 100 with each engine, and longer runs of the rest.
+# quick (the default): 22 kills; full: 230 kills, 100 with each engine and 30 while polling, and longer runs of the rest.
 # timeout: 600
 # shellcheck disable=SC2317 # functions called by check
 set -u
@@ -85,6 +85,8 @@ for engine in io_uring epoll; do
 	check "$engine: $overlays kills leave nothing of an overlay behind, and the image as it was" \
 		crash overlay "$overlays" "$engine" flush ,overlay
 done
+check "polling: what was flushed is there after ${kills[1]} kills" \
+	crash kill "${kills[1]}" io_uring flush "" --poll 1000
 check "each flush is an fdatasync" each_flush_is_fdatasync
 check "direct: each flush is an fdatasync" each_flush_is_fdatasync ,direct
 finish
