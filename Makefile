@@ -172,6 +172,7 @@ devices_SRC := \
 	devices/char/terminal.c \
 	devices/char/char_show.c \
 	devices/char/char_hub.c \
+	devices/char/char_hub_in.c \
 	devices/virtio/console_port.c \
 	devices/virtio/console_control.c \
 	devices/virtio/virtio_console.c \

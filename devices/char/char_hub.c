@@ -1,6 +1,6 @@
 /*
- * The console hub: the way of the ports' bytes to the host and back. Which of them are shown is
- * char_show.c's.
+ * The console hub: the way of the ports' bytes to the host. Which of them are shown is
+ * char_show.c's, the way back char_hub_in.c's.
  *
  * Threads: the serial port writes on vCPU threads, all else is the loop's. One lock guards the hub;
  * it is a leaf: a device writes with its own lock held, so front ends are called without the hub's.
@@ -13,62 +13,19 @@
  */
 #include "devices/char/char_hub.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "devices/char/char_show.h"
-#include "devices/char/char_sink.h"
-#include "devices/char/terminal.h"
+#include "devices/char/char_hub_parts.h"
 #include "vmm/log.h"
 
 #define PROMPT_NS	 4000000ull  /* serial output after a pause this long goes out at once */
 #define TAIL_FLUSH_NS	 10000000ull /* the rest of a line waits this long at most */
 #define REPLAY_WAIT_NS	 50000000ull /* a line without an end is not part of a replay */
 #define SERIAL_BATCH_LEN 4096
-#define INPUT_ROOM	 4096
-
-struct hub_port {
-	struct char_port port; /* first: ops get this */
-	struct char_hub *hub;
-	bool blocked; /* took less than offered: writable is owed */
-};
-
-struct char_hub {
-	struct char_hub_options options;
-	pthread_mutex_t lock;
-	struct loop *loop; /* NULL until attached */
-	struct char_sink sink;
-	struct terminal terminal;
-	struct terminal_keys keys;
-	struct hub_port serial;
-	struct hub_port virtio;
-
-	struct char_show show;
-	bool closed_said;
-
-	struct loop_event in_event;
-	struct loop_event out_event;
-	struct loop_event kick_event;
-	int kick_fd;
-	bool kicked;
-	bool in_added;
-	bool out_added;
-	bool in_ended;
-	struct loop_deferred flush;
-	struct loop_timer timer;
-	bool timer_armed;
-	uint64_t flushed_ns;
-
-	/* Input, the loop's thread only, but for input_held. */
-	uint8_t in[INPUT_ROOM];
-	size_t in_start;
-	size_t in_end;
-	bool input_held; /* atomic: bytes wait for char_input_ready */
-};
 
 static void hub_wake(struct char_hub *hub)
 {
@@ -90,7 +47,7 @@ static void hub_need_loop(struct char_hub *hub)
 	hub_wake(hub);
 }
 
-static void hub_flush(struct char_hub *hub, uint64_t now_ns)
+void char_hub_flush(struct char_hub *hub, uint64_t now_ns)
 {
 	char_sink_flush(&hub->sink);
 	hub->flushed_ns = now_ns;
@@ -127,7 +84,7 @@ static size_t serial_write(struct char_port *port, const uint8_t *data, size_t l
 		hub_note_blocked(hub, from, taken < len);
 		if (memchr(data, '\n', taken) || hub->sink.len >= SERIAL_BATCH_LEN ||
 		    now_ns - hub->flushed_ns >= PROMPT_NS)
-			hub_flush(hub, now_ns);
+			char_hub_flush(hub, now_ns);
 		else if (!hub->timer_armed)
 			hub_need_loop(hub);
 	}
@@ -164,7 +121,7 @@ static void hub_flush_deferred(struct loop_deferred *deferred)
 	struct char_hub *hub = container_of(deferred, struct char_hub, flush);
 
 	pthread_mutex_lock(&hub->lock);
-	hub_flush(hub, loop_now_ns());
+	char_hub_flush(hub, loop_now_ns());
 	pthread_mutex_unlock(&hub->lock);
 }
 
@@ -182,7 +139,7 @@ static void hub_drain(struct char_hub *hub)
 	bool serial, virtio;
 
 	pthread_mutex_lock(&hub->lock);
-	hub_flush(hub, loop_now_ns());
+	char_hub_flush(hub, loop_now_ns());
 	if (hub->sink.len > CHAR_SINK_ROOM / 2) {
 		pthread_mutex_unlock(&hub->lock);
 		return;
@@ -198,7 +155,7 @@ static void hub_drain(struct char_hub *hub)
 		port_writable(&hub->virtio);
 }
 
-static void hub_closed(struct char_hub *hub)
+void char_hub_closed(struct char_hub *hub)
 {
 	bool said;
 
@@ -236,105 +193,6 @@ static void hub_on_timer(struct loop_timer *timer)
 		loop_timer_arm(hub->loop, timer, now_ns + TAIL_FLUSH_NS);
 }
 
-/* ---- input ---- */
-
-static void hub_key(struct char_hub *hub, enum terminal_key key)
-{
-	if (key == TERMINAL_KEY_QUIT && hub->options.quit)
-		hub->options.quit(hub->options.opaque);
-	if (key != TERMINAL_KEY_HELP)
-		return;
-	pthread_mutex_lock(&hub->lock);
-	char_sink_put(&hub->sink, terminal_help, strlen(terminal_help));
-	hub_flush(hub, loop_now_ns());
-	pthread_mutex_unlock(&hub->lock);
-}
-
-/* Takes the monitor's keys out of what was typed. */
-static void hub_filter(struct char_hub *hub)
-{
-	size_t pos = 0;
-	size_t kept = 0;
-
-	if (!hub->terminal.raw)
-		return;
-	while (pos < hub->in_end) {
-		size_t len = hub->in_end - pos;
-		size_t consumed;
-		enum terminal_key key;
-
-		key = terminal_keys_filter(&hub->keys, hub->in + pos, &len, &consumed);
-		memmove(hub->in + kept, hub->in + pos, len);
-		kept += len;
-		pos += consumed;
-		hub_key(hub, key);
-	}
-	hub->in_end = kept;
-}
-
-/* Fills the input buffer. False when there is nothing to go on with. */
-static bool hub_read(struct char_hub *hub)
-{
-	int64_t len;
-
-	if (hub->in_ended || hub->sink.in_fd < 0)
-		return false;
-	/* From the background a read would stop the process. */
-	if (hub->terminal.fd >= 0 && !hub->terminal.raw)
-		return false;
-	len = char_sink_read(&hub->sink, hub->in, sizeof(hub->in));
-	if (len == -EAGAIN || (len < 0 && hub->sink.drop_unread))
-		return false;
-	if (len <= 0) {
-		/* The end of a script's input is no end of the machine; a terminal's is. */
-		hub->in_ended = true;
-		loop_event_del(hub->loop, &hub->in_event);
-		if (hub->terminal.fd >= 0)
-			hub_closed(hub);
-		return false;
-	}
-	hub->in_start = 0;
-	hub->in_end = (size_t)len;
-	hub_filter(hub);
-	return true;
-}
-
-/* Who gets what is typed: the port that is shown. A script's lines wait for the machine's console.
- */
-static struct char_port *hub_input_port(struct char_hub *hub)
-{
-	bool serial;
-
-	pthread_mutex_lock(&hub->lock);
-	serial = !hub->options.virtio_console || (!hub->show.virtio_up && hub->terminal.raw);
-	pthread_mutex_unlock(&hub->lock);
-	return serial ? &hub->serial.port : &hub->virtio.port;
-}
-
-static void hub_pump(struct char_hub *hub)
-{
-	for (;;) {
-		size_t len = hub->in_end - hub->in_start;
-		struct char_port *port;
-		size_t taken = 0;
-
-		if (len == 0) {
-			if (!hub_read(hub))
-				return;
-			continue;
-		}
-		port = hub_input_port(hub);
-		/* Set before it is offered: room may come the moment after it was refused. */
-		__atomic_store_n(&hub->input_held, true, __ATOMIC_SEQ_CST);
-		if (port->front_ops && port->front_ops->input)
-			taken = port->front_ops->input(port->front, hub->in + hub->in_start, len);
-		hub->in_start += taken;
-		if (taken < len)
-			return;
-		__atomic_store_n(&hub->input_held, false, __ATOMIC_SEQ_CST);
-	}
-}
-
 static void port_input_ready(struct char_port *port)
 {
 	struct char_hub *hub = ((struct hub_port *)port)->hub;
@@ -353,7 +211,7 @@ static bool port_get_size(struct char_port *port, uint16_t *columns, uint16_t *r
 static void hub_on_input(struct loop_event *event, uint32_t events)
 {
 	(void)events;
-	hub_pump(container_of(event, struct char_hub, in_event));
+	char_hub_pump(container_of(event, struct char_hub, in_event));
 }
 
 static void hub_on_output(struct loop_event *event, uint32_t events)
@@ -377,8 +235,8 @@ static void hub_on_kick(struct loop_event *event, uint32_t events)
 	if (arm)
 		loop_timer_arm(hub->loop, &hub->timer, loop_now_ns() + TAIL_FLUSH_NS);
 	if (gone)
-		hub_closed(hub);
-	hub_pump(hub);
+		char_hub_closed(hub);
+	char_hub_pump(hub);
 }
 
 /* ---- life ---- */
@@ -541,7 +399,7 @@ void char_hub_continued(struct char_hub *hub)
 	pthread_mutex_unlock(&hub->lock);
 	char_hub_resized(hub);
 	if (hub->loop)
-		hub_pump(hub);
+		char_hub_pump(hub);
 }
 
 void char_hub_restore_terminal(struct char_hub *hub)
