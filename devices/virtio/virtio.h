@@ -160,6 +160,9 @@ void virtio_device_reset(struct virtio_device *dev);
  */
 int virtio_queue_pop(struct virtio_queue *q, struct iovec *iov, unsigned iov_max,
 		     struct virtqueue_chain *chain) MUST_CHECK;
+/* virtqueue_pop_parts plus the same. 0 says nothing: virtio_queue_pop does. */
+unsigned virtio_queue_pop_parts(struct virtio_queue *q, struct virtqueue_part *parts, unsigned max,
+				uint64_t want_len);
 /* Gives the last popped chain back unhandled (no buffers on the host side, say). */
 void virtio_queue_unpop(struct virtio_queue *q);
 /* Completes a chain; the driver sees it (and is interrupted if it asked for it) at the end of the

@@ -4,6 +4,10 @@
  * Chains are held from one frame to the next until they are used, so that a small frame does not
  * cost taking, and putting back, the buffers of the largest one. The ring's order is kept.
  *
+ * Drivers cut their buffers from larger pieces of memory. Those that lie side by side are offered
+ * to the kernel as one, which spares it work for each; what a chain has of the parts is known by
+ * its length.
+ *
  * A frame's length is not known before it is read: it is read into the chains there are and, should
  * they be too small, into a buffer of ours behind them. With mergeable buffers it then waits there
  * until the driver has given enough; without, it is dropped.
@@ -26,6 +30,8 @@
 #define FEW_PARTS 7
 /* Short frames in a row after which the next is expected to be short too. */
 #define SHORT_RUN 16
+/* Chains that are taken at once: the buffers of a page, or nearly, for the longest frame. */
+#define TAKE_MAX 32
 
 int virtio_net_rx_init(struct virtio_net_rx *rx)
 {
@@ -56,11 +62,45 @@ static void rx_compact(struct virtio_net_rx *rx)
 	rx->part_end = parts;
 }
 
+/* Whether the part at the end of the array goes on where the one before it ends. */
+static bool rx_part_continues(const struct virtio_net_rx *rx)
+{
+	const struct iovec *part = &rx->parts[rx->part_end];
+
+	return rx->part_start < rx->part_end &&
+	       (const uint8_t *)part[-1].iov_base + part[-1].iov_len == part->iov_base;
+}
+
+/* Holds COUNT parts at the end of the array, LEN bytes: one chain. */
+static void rx_hold(struct virtio_net_rx *rx, uint16_t head, unsigned count, uint32_t len)
+{
+	rx->chains[rx->chain_end++] = (struct virtio_net_rx_chain){ .head = head, .len = len };
+	rx->len += len;
+	if (count == 1 && rx_part_continues(rx))
+		rx->parts[rx->part_end - 1].iov_len += len;
+	else
+		rx->part_end += count;
+}
+
+/* Cuts PARTS to the LEN bytes of the longest frame; how many remain. */
+static unsigned rx_cut(struct iovec *parts, uint64_t len)
+{
+	unsigned count = 0;
+
+	for (; len > 0; count++) {
+		if (parts[count].iov_len > len)
+			parts[count].iov_len = len;
+		len -= parts[count].iov_len;
+	}
+	return count;
+}
+
 /* Takes one more chain. False when there is none, or no room to hold it. */
 static bool rx_take(struct virtio_net_rx *rx, struct virtio_queue *q)
 {
 	struct virtqueue_chain chain;
 	struct iovec *parts;
+	unsigned count;
 
 	rx_compact(rx);
 	if (rx->chain_end == VIRTIO_NET_RX_CHAINS ||
@@ -71,24 +111,54 @@ static bool rx_take(struct virtio_net_rx *rx, struct virtio_queue *q)
 		return false;
 	/* What is for reading has no business here and is not written to. */
 	memmove(parts, parts + chain.readable_count, chain.writable_count * sizeof(*parts));
-	if (chain.writable_len > UINT32_MAX)
-		chain.writable_len = UINT32_MAX;
-	rx->chains[rx->chain_end++] = (struct virtio_net_rx_chain){
-		.head = chain.head,
-		.part_count = chain.writable_count,
-		.len = (uint32_t)chain.writable_len,
-	};
-	rx->part_end += chain.writable_count;
-	rx->len += chain.writable_len;
+	count = chain.writable_count;
+	if (chain.writable_len > NET_FRAME_MAX) {
+		count = rx_cut(parts, NET_FRAME_MAX);
+		chain.writable_len = NET_FRAME_MAX;
+	}
+	rx_hold(rx, chain.head, count, (uint32_t)chain.writable_len);
 	return true;
 }
 
-static void rx_drop_first(struct virtio_net_rx *rx)
+/* Takes more chains of one part each, as mergeable buffers are, as long as the held ones have fewer
+ * than WANT bytes. */
+static void rx_take_parts(struct virtio_net_rx *rx, struct virtio_queue *q, uint32_t want)
 {
-	const struct virtio_net_rx_chain *chain = &rx->chains[rx->chain_start++];
+	struct virtqueue_part taken[TAKE_MAX];
+	unsigned count;
 
-	rx->part_start += chain->part_count;
-	rx->len -= chain->len;
+	if (rx->len >= want)
+		return;
+	rx_compact(rx);
+	count = VIRTIO_NET_RX_CHAINS - rx->chain_end;
+	if (VIRTIO_NET_RX_PARTS - rx->part_end < TAKE_MAX)
+		return;
+	count = virtio_queue_pop_parts(q, taken, count < TAKE_MAX ? count : TAKE_MAX,
+				       want - rx->len);
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t len = taken[i].len < NET_FRAME_MAX ? taken[i].len : NET_FRAME_MAX;
+
+		rx->parts[rx->part_end] =
+			(struct iovec){ .iov_base = taken[i].base, .iov_len = len };
+		rx_hold(rx, taken[i].head, 1, len);
+	}
+}
+
+/* The first LEN bytes of the parts are used. */
+static void rx_drop_bytes(struct virtio_net_rx *rx, uint64_t len)
+{
+	rx->len -= len;
+	while (len > 0) {
+		struct iovec *part = &rx->parts[rx->part_start];
+
+		if (part->iov_len > len) {
+			part->iov_base = (uint8_t *)part->iov_base + len;
+			part->iov_len -= len;
+			return;
+		}
+		len -= part->iov_len;
+		rx->part_start++;
+	}
 }
 
 /* A driver's buffer must hold a header at least, or it is given back empty. */
@@ -96,7 +166,7 @@ static void rx_skip_useless(struct virtio_net_rx *rx, struct virtio_queue *q)
 {
 	while (rx->chain_start < rx->chain_end && rx->chains[rx->chain_start].len < NET_HDR_LEN) {
 		virtio_queue_push(q, rx->chains[rx->chain_start].head, 0);
-		rx_drop_first(rx);
+		rx_drop_bytes(rx, rx->chains[rx->chain_start++].len);
 	}
 }
 
@@ -104,39 +174,34 @@ static void rx_skip_useless(struct virtio_net_rx *rx, struct virtio_queue *q)
 static void rx_gather(struct virtio_net_rx *rx, struct virtio_queue *q, uint32_t want,
 		      bool mergeable)
 {
-	rx_skip_useless(rx, q);
-	while (rx->chain_start == rx->chain_end || (mergeable && rx->len < want)) {
-		if (!rx_take(rx, q))
-			return;
+	do {
+		if (mergeable)
+			rx_take_parts(rx, q, want);
 		rx_skip_useless(rx, q);
-	}
+	} while ((rx->chain_start == rx->chain_end || (mergeable && rx->len < want)) &&
+		 rx_take(rx, q));
 }
 
-/* Tells the driver about LEN bytes that lie in the first chains. */
+/* Tells the driver about LEN bytes that lie in the first chains. It sees none of it before the end
+ * of the round. */
 static void rx_deliver(struct virtio_net_rx *rx, struct virtio_queue *q, uint64_t len)
 {
 	const struct iovec *parts = rx->parts + rx->part_start;
-	unsigned part_count = rx->part_end - rx->part_start;
-	uint64_t left = len;
+	uint64_t left = len, held_len = 0;
 	uint16_t count = 0;
-	unsigned at = rx->chain_start;
 
 	rx->frame_len = len - NET_HDR_LEN;
-	while (left > 0) {
-		left -= rx->chains[at].len < left ? rx->chains[at].len : left;
-		at++;
-		count++;
-	}
-	/* Little-endian, as the host is. */
-	net_iov_write(parts, part_count, HDR_NUM_BUFFERS, &count, sizeof(count));
-	for (left = len; count > 0; count--) {
-		const struct virtio_net_rx_chain *chain = &rx->chains[rx->chain_start];
+	for (; left > 0; count++) {
+		const struct virtio_net_rx_chain *chain = &rx->chains[rx->chain_start++];
 		uint32_t used = chain->len < left ? chain->len : (uint32_t)left;
 
 		virtio_queue_push(q, chain->head, used);
 		left -= used;
-		rx_drop_first(rx);
+		held_len += chain->len;
 	}
+	/* Little-endian, as the host is. */
+	net_iov_write(parts, rx->part_end - rx->part_start, HDR_NUM_BUFFERS, &count, sizeof(count));
+	rx_drop_bytes(rx, held_len);
 }
 
 static enum virtio_net_rx_result rx_deliver_pending(struct virtio_net_rx *rx,
@@ -181,12 +246,8 @@ static struct rx_offer rx_offer(const struct virtio_net_rx *rx, bool mergeable)
 	const struct iovec *parts = rx->parts + rx->part_start;
 	struct rx_offer offer = { .count = rx->part_end - rx->part_start, .room = rx->len };
 
-	if (!mergeable) {
-		offer.count = rx->chains[rx->chain_start].part_count;
-		offer.room = rx->chains[rx->chain_start].len;
-		return offer;
-	}
-	if (offer.count <= FEW_PARTS)
+	/* Without mergeable buffers no more than one chain is held. */
+	if (!mergeable || offer.count <= FEW_PARTS)
 		return offer;
 	for (unsigned i = 0; i < FEW_PARTS; i++)
 		offer.few_room += parts[i].iov_len;

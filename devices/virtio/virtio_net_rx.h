@@ -12,14 +12,14 @@
 #include "devices/net/net.h"
 #include "devices/virtio/virtio.h"
 
-/* Chains held at a time, and their parts; a chain has VIRTQUEUE_SIZE_MAX parts at most. */
+/* Chains held at a time, and their parts; a chain has VIRTQUEUE_SIZE_MAX parts at most. Parts that
+ * lie side by side in memory are one. */
 #define VIRTIO_NET_RX_CHAINS VIRTQUEUE_SIZE_MAX
 #define VIRTIO_NET_RX_PARTS  (3 * VIRTQUEUE_SIZE_MAX)
 
 struct virtio_net_rx_chain {
+	uint32_t len; /* what of it is used: no more than a frame has */
 	uint16_t head;
-	uint16_t part_count;
-	uint32_t len; /* what the driver may be told was written */
 };
 
 struct virtio_net_rx {

@@ -109,30 +109,53 @@ static void kick_again(struct virtio_queue *q)
 	}
 }
 
+/* True when requests may be taken in this round. */
+static bool may_pop(struct virtio_queue *q)
+{
+	if (!q->running || q->stopping || virtio_status_load(q->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return false;
+	loop_defer(q->loop, &q->round_end);
+	if (!q->budget)
+		kick_again(q);
+	return q->budget > 0;
+}
+
+static void account_popped(struct virtio_queue *q, unsigned count)
+{
+	virtqueue_disable_notify(&q->vq);
+	q->budget -= count;
+	q->inflight += count;
+	q->request_count += count;
+}
+
 int virtio_queue_pop(struct virtio_queue *q, struct iovec *iov, unsigned iov_max,
 		     struct virtqueue_chain *chain)
 {
 	int ret;
 
-	if (!q->running || q->stopping || virtio_status_load(q->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+	if (!may_pop(q))
 		return 0;
-	loop_defer(q->loop, &q->round_end);
-	if (!q->budget) {
-		kick_again(q);
-		return 0;
-	}
 	do {
 		ret = virtqueue_pop(&q->vq, iov, iov_max, chain);
 	} while (ret == 0 && !loop_poll_add(q->loop, &q->poll) && virtqueue_enable_notify(&q->vq));
 	if (ret < 0)
 		virtio_device_needs_reset(q->dev, "a ring that breaks the rules");
-	if (ret <= 0)
-		return ret;
-	virtqueue_disable_notify(&q->vq);
-	q->budget--;
-	q->inflight++;
-	q->request_count++;
-	return 1;
+	if (ret > 0)
+		account_popped(q, 1);
+	return ret;
+}
+
+unsigned virtio_queue_pop_parts(struct virtio_queue *q, struct virtqueue_part *parts, unsigned max,
+				uint64_t want_len)
+{
+	unsigned count = 0;
+
+	if (may_pop(q))
+		count = virtqueue_pop_parts(&q->vq, parts, max < q->budget ? max : q->budget,
+					    want_len);
+	if (count > 0)
+		account_popped(q, count);
+	return count;
 }
 
 void virtio_queue_unpop(struct virtio_queue *q)

@@ -74,16 +74,6 @@ static uint16_t *avail_event(const struct virtqueue *vq)
 	return (uint16_t *)(void *)&vq->used->ring[vq->size];
 }
 
-static bool busy_test(const struct virtqueue *vq, uint16_t head)
-{
-	return vq->busy[head / 64] & (1ull << (head % 64));
-}
-
-static void busy_flip(struct virtqueue *vq, uint16_t head)
-{
-	vq->busy[head / 64] ^= 1ull << (head % 64);
-}
-
 static int driver_lied(struct virtqueue *vq)
 {
 	vq->broken = true;
@@ -198,30 +188,51 @@ int virtqueue_pop(struct virtqueue *vq, struct iovec *iov, unsigned iov_max,
 			return ret;
 	}
 	head = __atomic_load_n(&vq->avail->ring[vq->avail_next & (vq->size - 1)], __ATOMIC_RELAXED);
-	if (head >= vq->size || busy_test(vq, head) || !walk(vq, head, iov, iov_max, chain))
+	if (head >= vq->size || virtqueue_is_busy(vq, head) || !walk(vq, head, iov, iov_max, chain))
 		return driver_lied(vq);
-	busy_flip(vq, head);
+	virtqueue_flip_busy(vq, head);
 	vq->last_head = head;
 	vq->avail_next++;
 	return 1;
 }
 
-void virtqueue_unpop(struct virtqueue *vq)
+unsigned virtqueue_pop_parts(struct virtqueue *vq, struct virtqueue_part *parts, unsigned max,
+			     uint64_t want_len)
 {
-	assert(busy_test(vq, vq->last_head));
-	busy_flip(vq, vq->last_head);
-	vq->avail_next--;
+	const struct desc_table table = { .desc = vq->desc, .count = vq->size };
+	unsigned count = 0;
+
+	if (!vq->enabled || vq->broken)
+		return 0;
+	while (count < max && want_len > 0 && vq->avail_next != vq->avail_seen) {
+		uint16_t head = __atomic_load_n(&vq->avail->ring[vq->avail_next & (vq->size - 1)],
+						__ATOMIC_RELAXED);
+		struct vring_desc d;
+		void *ptr;
+
+		if (head >= vq->size || virtqueue_is_busy(vq, head))
+			break;
+		d = desc_copy(&table, head);
+		if (d.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
+		    !(d.flags & VRING_DESC_F_WRITE) || !d.len)
+			break;
+		ptr = guest_mem_ptr_fast(vq->mem, d.addr, d.len);
+		if (!ptr)
+			break;
+		virtqueue_flip_busy(vq, head);
+		parts[count++] = (struct virtqueue_part){ .base = ptr, .len = d.len, .head = head };
+		want_len -= d.len < want_len ? d.len : want_len;
+		vq->last_head = head;
+		vq->avail_next++;
+	}
+	return count;
 }
 
-void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written)
+void virtqueue_unpop(struct virtqueue *vq)
 {
-	struct vring_used_elem *elem = &vq->used->ring[vq->used_next & (vq->size - 1)];
-
-	assert(head < vq->size && busy_test(vq, head));
-	busy_flip(vq, head);
-	elem->id = head;
-	elem->len = written;
-	vq->used_next++;
+	assert(virtqueue_is_busy(vq, vq->last_head));
+	virtqueue_flip_busy(vq, vq->last_head);
+	vq->avail_next--;
 }
 
 bool virtqueue_flush(struct virtqueue *vq)

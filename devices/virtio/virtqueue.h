@@ -12,6 +12,7 @@
 #ifndef DEVICES_VIRTIO_VIRTQUEUE_H
 #define DEVICES_VIRTIO_VIRTQUEUE_H
 
+#include <assert.h>
 #include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,24 @@ struct virtqueue_chain {
 	uint64_t writable_len;
 };
 
+/* A request that is one part for writing, as receive buffers mostly are. */
+struct virtqueue_part {
+	void *base;
+	uint32_t len;
+	uint16_t head;
+};
+
+/* Whether HEAD has been popped and not yet pushed. */
+static inline bool virtqueue_is_busy(const struct virtqueue *vq, uint16_t head)
+{
+	return vq->busy[head / 64] & (1ull << (head % 64));
+}
+
+static inline void virtqueue_flip_busy(struct virtqueue *vq, uint16_t head)
+{
+	vq->busy[head / 64] ^= 1ull << (head % 64);
+}
+
 /* Forgets everything: addresses 0, disabled, size SIZE_MAX. MEM is borrowed. */
 void virtqueue_init(struct virtqueue *vq, const struct guest_mem *mem, uint16_t size_max);
 
@@ -77,12 +96,28 @@ void virtqueue_disable(struct virtqueue *vq);
  */
 int virtqueue_pop(struct virtqueue *vq, struct iovec *iov, unsigned iov_max,
 		  struct virtqueue_chain *chain) MUST_CHECK;
+/*
+ * Takes requests that are one part for writing, straight in the queue's table, for less than
+ * virtqueue_pop: until they have WANT_LEN bytes, MAX of them at most. How many; fewer when the next
+ * is anything else, or breaks a rule, or has not been seen yet: virtqueue_pop goes on from there.
+ */
+unsigned virtqueue_pop_parts(struct virtqueue *vq, struct virtqueue_part *parts, unsigned max,
+			     uint64_t want_len);
 /* Puts the chain popped last back, as if it had not been popped. */
 void virtqueue_unpop(struct virtqueue *vq);
 
 /* Fills a used element for HEAD, which was popped, with WRITTEN bytes (2.7.8); the driver sees it
  * after virtqueue_flush. */
-void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written);
+static inline void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written)
+{
+	struct vring_used_elem *elem = &vq->used->ring[vq->used_next & (vq->size - 1)];
+
+	assert(head < vq->size && virtqueue_is_busy(vq, head));
+	virtqueue_flip_busy(vq, head);
+	elem->id = head;
+	elem->len = written;
+	vq->used_next++;
+}
 /*
  * Makes all pushed elements visible with one store of the used index. True when the driver wants an
  * interrupt for them (2.7.7, 2.7.10). False when there was nothing new.

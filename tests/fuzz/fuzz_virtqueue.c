@@ -76,6 +76,26 @@ static void do_pop(struct state *s)
 	s->last_head = chain.head;
 }
 
+static void do_pop_parts(struct state *s, unsigned max, uint64_t want_len)
+{
+	struct virtqueue_part parts[IOVS];
+	unsigned count = virtqueue_pop_parts(&s->vq, parts, max < IOVS ? max : IOVS, want_len);
+	uint64_t len = 0;
+
+	require(count <= max && count <= IOVS);
+	for (unsigned i = 0; i < count; i++) {
+		const struct iovec iov = { parts[i].base, parts[i].len };
+
+		require(parts[i].head < s->vq.size && !s->held[parts[i].head]);
+		require(iov.iov_len && in_memory(s, &iov) && len < want_len);
+		len += iov.iov_len;
+		s->held[parts[i].head] = true;
+		require(++s->held_count <= s->vq.size);
+		s->popped = true;
+		s->last_head = parts[i].head;
+	}
+}
+
 static void do_push(struct state *s, unsigned from, uint32_t written)
 {
 	for (unsigned i = 0; i < s->vq.size; i++) {
@@ -170,6 +190,8 @@ static void step(struct state *s, struct input *in)
 	default:
 		if (op & 128)
 			do_restart(s, in);
+		else if (op & 64)
+			do_pop_parts(s, (unsigned)take(in, 1), take(in, 2));
 		break;
 	}
 }

@@ -553,6 +553,62 @@ static void short_frames_are_offered_few_parts_and_a_long_one_among_them_is_whol
 	}
 }
 
+static void buffers_side_by_side_are_offered_as_one_part(void **state)
+{
+	struct env *env = *state;
+	uint32_t head, len;
+	gpa_t gpa[12];
+
+	bring_up(env, 1ull << VIRTIO_NET_F_MRG_RXBUF);
+	for (unsigned i = 0; i < ARRAY_SIZE(gpa); i++) {
+		gpa[i] = offer_buffer(env, 0, 256);
+		if (i == 7)
+			take_memory(env, 64);
+	}
+	arrive(env, 600);
+	arrive(env, 256);
+	arrive(env, 1100);
+	edge(env);
+	/* The last look is at what the three frames left: three of the second eight, and the
+	 * buffer for what does not fit. */
+	assert_int_equal(env->net.part_count, 2);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 9);
+	assert_int_equal(num_buffers(env, gpa[0]), 3);
+	assert_int_equal(num_buffers(env, gpa[3]), 1);
+	assert_int_equal(num_buffers(env, gpa[4]), 5);
+	for (unsigned i = 0; i < 9; i++) {
+		static const uint32_t frame[] = {
+			600, 600, 600, 256, 1100, 1100, 1100, 1100, 1100
+		};
+		static const uint32_t from[] = { 0, 256, 512, 0, 0, 256, 512, 768, 1024 };
+		static const uint32_t held[] = { 256, 256, 88, 256, 256, 256, 256, 256, 76 };
+
+		assert_true(fake_ring_take(&env->rings[0], &head, &len));
+		assert_int_equal(len, held[i]);
+		expect_pattern(env, gpa[i], from[i], len, frame[i]);
+	}
+}
+
+static void buffer_longer_than_any_frame_takes_one(void **state)
+{
+	struct env *env = *state;
+	uint32_t head, len;
+	gpa_t gpa[2];
+
+	bring_up(env, 1ull << VIRTIO_NET_F_MRG_RXBUF);
+	gpa[0] = offer_buffer(env, 0, 2 * NET_FRAME_MAX);
+	gpa[1] = offer_buffer(env, 0, 2 * NET_FRAME_MAX);
+	arrive(env, 1000);
+	arrive(env, 3000);
+	edge(env);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(fake_ring_take(&env->rings[0], &head, &len));
+		assert_int_equal(len, i ? 3000 : 1000);
+		assert_int_equal(num_buffers(env, gpa[i]), 1);
+		expect_pattern(env, gpa[i], 0, len, len);
+	}
+}
+
 static void frame_without_enough_mergeable_buffers_waits_for_them(void **state)
 {
 	struct env *env = *state;
@@ -880,6 +936,8 @@ int main(void)
 		TEST(broken_back_end_does_not_hold_the_guest),
 		TEST(frame_fills_one_buffer),
 		TEST(frame_longer_than_the_buffer_is_dropped_and_the_buffer_kept),
+		TEST(buffers_side_by_side_are_offered_as_one_part),
+		TEST(buffer_longer_than_any_frame_takes_one),
 		TEST(long_frame_spans_mergeable_buffers),
 		TEST(short_frames_are_offered_few_parts_and_a_long_one_among_them_is_whole),
 		TEST(frame_without_enough_mergeable_buffers_waits_for_them),

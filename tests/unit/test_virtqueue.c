@@ -578,10 +578,94 @@ static void pop_rejects_more_parts_than_there_is_room_for(void **state)
 	assert_refused(env, fake_ring_indirect(&env->ring, TABLE_GPA, parts, IOVS + 1));
 }
 
+/* ---- parts ---- */
+
+static void parts_are_taken_until_there_is_enough_and_in_order(void **state)
+{
+	struct env *env = *state;
+	struct virtqueue_part parts[SIZE];
+	uint16_t heads[5];
+	uint32_t head, len;
+
+	for (unsigned i = 0; i < 5; i++) {
+		const struct fake_part part = { DATA_GPA + 100 * i, 100, true };
+
+		heads[i] = fake_ring_add(&env->ring, &part, 1);
+	}
+	/* What has not been seen is for pop to see. */
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts, SIZE, 250), 0);
+	assert_int_equal(pop(env), 1);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts, SIZE, 150), 2);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts + 2, 1, 1000), 1);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts + 3, SIZE, 0), 0);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts + 3, SIZE, 1000), 1);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts + 4, SIZE, 1000), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(parts[i].head, heads[i + 1]);
+		assert_int_equal(parts[i].len, 100);
+		assert_ptr_equal(parts[i].base,
+				 guest_mem_ptr(&env->mem, DATA_GPA + 100 * (i + 1), 100));
+	}
+	virtqueue_unpop(&env->vq);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts + 3, SIZE, 1000), 1);
+	assert_int_equal(parts[3].head, heads[4]);
+	virtqueue_push(&env->vq, parts[3].head, 7);
+	assert_false(virtqueue_is_busy(&env->vq, parts[3].head));
+	(void)virtqueue_flush(&env->vq);
+	assert_true(fake_ring_take(&env->ring, &head, &len));
+	assert_int_equal(head, heads[4]);
+	assert_int_equal(len, 7);
+}
+
+/* The chain at HEAD, behind an honest one, is none that parts are taken of. */
+static void assert_left_to_pop(struct env *env, uint16_t head, int result)
+{
+	static const struct fake_part in = { DATA_GPA, 64, true };
+	struct virtqueue_part parts[SIZE];
+
+	fake_ring_add(&env->ring, &in, 1);
+	fake_ring_offer(&env->ring, head);
+	assert_int_equal(pop(env), 1);
+	virtqueue_unpop(&env->vq);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts, SIZE, UINT64_MAX), 1);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, parts, SIZE, UINT64_MAX), 0);
+	assert_int_equal(pop(env), result);
+	ring_up(env, SIZE, true, true);
+}
+
+static void parts_are_not_taken_of_anything_else(void **state)
+{
+	static const struct fake_part two[] = { { DATA_GPA, 16, true }, { DATA_GPA, 16, true } };
+	static const struct fake_part out = { DATA_GPA, 16, false };
+	static const struct fake_part outside = { MEM_LEN - 8, 16, true };
+	static const struct fake_part empty = { DATA_GPA, 0, true };
+	static const struct fake_part high = { HIGH_GPA + 8, 16, true };
+	struct env *env = *state;
+	struct virtqueue_part part;
+
+	assert_left_to_pop(env, fake_ring_chain(&env->ring, two, 2), 1);
+	assert_left_to_pop(env, fake_ring_indirect(&env->ring, TABLE_GPA, two, 1), 1);
+	assert_left_to_pop(env, fake_ring_chain(&env->ring, &out, 1), 1);
+	assert_left_to_pop(env, fake_ring_chain(&env->ring, &empty, 1), 1);
+	assert_left_to_pop(env, fake_ring_chain(&env->ring, &outside, 1), -EINVAL);
+	assert_left_to_pop(env, SIZE, -EINVAL);
+	/* In flight already: the honest one's own head. */
+	assert_left_to_pop(env, 0, -EINVAL);
+	fake_ring_add(&env->ring, &high, 1);
+	assert_int_equal(pop(env), 1);
+	virtqueue_unpop(&env->vq);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, &part, 1, 1), 1);
+	assert_ptr_equal(part.base, guest_mem_ptr(&env->mem, HIGH_GPA + 8, 16));
+	virtqueue_disable(&env->vq);
+	assert_int_equal(virtqueue_pop_parts(&env->vq, &part, 1, 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(parts_are_taken_until_there_is_enough_and_in_order),
+		T(parts_are_not_taken_of_anything_else),
 		T(empty_ring_gives_nothing),
 		T(chain_becomes_iovecs_readable_ones_first),
 		T(indirect_table_is_followed_also_after_direct_parts),
