@@ -86,6 +86,7 @@ enum board_kind {
 	BOARD_POWER,	   /* sleep/reset registers and the power button's event device */
 	BOARD_PCI_ECAM,	   /* base and length of the configuration window */
 	BOARD_PCI_WINDOW,  /* where BARs live */
+	BOARD_PCI_PORTS,   /* where BARs of ports live */
 	BOARD_VIRTIO_MMIO, /* one a device */
 };
 

@@ -25,18 +25,30 @@
 
 #include "vmm/log.h"
 
-#define PAGE_LEN  4096u
-#define CAP_FIRST 0x40u
-#define BAR_MASK  0xfffffff0u
+#define PAGE_LEN	 4096u
+#define CAP_FIRST	 0x40u
+#define PORT_BAR_LEN_MAX 256 /* bytes of port I/O a BAR may have (6.2.5.1) */
+
+/* Addresses of one bus that BARs may have. */
+struct pci_window {
+	struct bus *bus;
+	uint64_t base;
+	uint64_t end;
+	uint64_t next; /* free from here on */
+	/* Bits of a BAR that are its address, and those that tell the kind; the command register's
+	 * bit for it. */
+	uint32_t mask;
+	uint32_t kind;
+	uint16_t command;
+};
 
 struct pci_host {
 	struct bus *bus;
 	pthread_mutex_t lock;
 	struct bus_device ecam_device;
 	uint64_t ecam_base;
-	uint64_t window_base;
-	uint64_t window_end;
-	uint64_t window_next;
+	struct pci_window memory;
+	struct pci_window ports; /* bus NULL: none */
 	uint8_t *ecam;
 	struct pci_function *slots[PCI_SLOTS_MAX];
 	struct pci_function bridge;
@@ -122,7 +134,7 @@ static void bar_set_mapped(struct pci_bar *bar, uint64_t addr)
 	uint64_t old = bar->mapped;
 
 	if (old)
-		bus_remove(fn->host->bus, old, &bar->bus_device);
+		bus_remove(bar->window->bus, old, &bar->bus_device);
 	bar->mapped = addr;
 	if (!fn->ops->bar_moved)
 		return;
@@ -131,8 +143,9 @@ static void bar_set_mapped(struct pci_bar *bar, uint64_t addr)
 	pthread_mutex_unlock(fn->lock);
 }
 
-/* Takes BARs that do not decode off the range [ADDR, ADDR+LEN). */
-static void evict_mute(struct pci_host *host, uint64_t addr, uint64_t len)
+/* Takes BARs that do not decode off WINDOW's range [ADDR, ADDR+LEN). */
+static void evict_mute(struct pci_host *host, const struct pci_window *window, uint64_t addr,
+		       uint64_t len)
 {
 	for (unsigned slot = 0; slot < PCI_SLOTS_MAX; slot++) {
 		struct pci_function *fn = host->slots[slot];
@@ -140,8 +153,8 @@ static void evict_mute(struct pci_host *host, uint64_t addr, uint64_t len)
 		for (unsigned i = 0; fn && i < PCI_BARS_MAX; i++) {
 			struct pci_bar *bar = &fn->bars[i];
 
-			if (bar->mapped && !bar->decoding && bar->mapped < addr + len &&
-			    addr < bar->mapped + bar->len)
+			if (bar->mapped && bar->window == window && !bar->decoding &&
+			    bar->mapped < addr + len && addr < bar->mapped + bar->len)
 				bar_set_mapped(bar, 0);
 		}
 	}
@@ -149,12 +162,11 @@ static void evict_mute(struct pci_host *host, uint64_t addr, uint64_t len)
 
 static int bar_map(struct pci_bar *bar, uint64_t addr)
 {
-	struct pci_host *host = bar->fn->host;
-	int ret = bus_add(host->bus, addr, bar->len, &bar->bus_device);
+	int ret = bus_add(bar->window->bus, addr, bar->len, &bar->bus_device);
 
 	if (ret == -EEXIST) {
-		evict_mute(host, addr, bar->len);
-		ret = bus_add(host->bus, addr, bar->len, &bar->bus_device);
+		evict_mute(bar->fn->host, bar->window, addr, bar->len);
+		ret = bus_add(bar->window->bus, addr, bar->len, &bar->bus_device);
 	}
 	if (ret == 0)
 		bar_set_mapped(bar, addr);
@@ -165,15 +177,15 @@ static int bar_map(struct pci_bar *bar, uint64_t addr)
 static void bar_update(struct pci_bar *bar)
 {
 	struct pci_function *fn = bar->fn;
-	struct pci_host *host = fn->host;
-	uint64_t addr = pci_config_get32(fn, PCI_BASE_ADDRESS_0 + 4 * bar->index) & BAR_MASK;
-	bool decoding = pci_config_get16(fn, PCI_COMMAND) & PCI_COMMAND_MEMORY &&
-			addr >= host->window_base && addr + bar->len <= host->window_end;
+	const struct pci_window *window = bar->window;
+	uint64_t addr = pci_config_get32(fn, PCI_BASE_ADDRESS_0 + 4 * bar->index) & window->mask;
+	bool decoding = pci_config_get16(fn, PCI_COMMAND) & window->command &&
+			addr >= window->base && addr + bar->len <= window->end;
 
 	if (!decoding || addr != bar->mapped)
 		__atomic_store_n(&bar->decoding, false, __ATOMIC_RELAXED);
 	if (decoding && addr != bar->mapped && bar_map(bar, addr) < 0) {
-		log_guest(&host->limit, "%s: BAR %u cannot be moved to %#llx", fn->ops->name,
+		log_guest(&fn->host->limit, "%s: BAR %u cannot be moved to %#llx", fn->ops->name,
 			  bar->index, (unsigned long long)addr);
 		decoding = false;
 	}
@@ -269,9 +281,14 @@ int pci_host_create(struct pci_host **out, struct bus *bus, uint64_t ecam_base,
 	assert(window_base && window_base + window_len <= 1ull << 32);
 	host->bus = bus;
 	host->ecam_base = ecam_base;
-	host->window_base = window_base;
-	host->window_next = window_base;
-	host->window_end = window_base + window_len;
+	host->memory = (struct pci_window){
+		.bus = bus,
+		.base = window_base,
+		.end = window_base + window_len,
+		.next = window_base,
+		.mask = (uint32_t)PCI_BASE_ADDRESS_MEM_MASK,
+		.command = PCI_COMMAND_MEMORY,
+	};
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->bridge_lock, NULL);
 	host->ecam_device = (struct bus_device){ .ops = &ecam_ops, .lock = &host->lock };
@@ -292,6 +309,20 @@ int pci_host_create(struct pci_host **out, struct bus *bus, uint64_t ecam_base,
 	}
 	*out = host;
 	return 0;
+}
+
+void pci_host_set_ports(struct pci_host *host, struct bus *bus, uint64_t base, uint64_t len)
+{
+	assert(base && base + len <= 1u << 16);
+	host->ports = (struct pci_window){
+		.bus = bus,
+		.base = base,
+		.end = base + len,
+		.next = base,
+		.mask = (uint32_t)PCI_BASE_ADDRESS_IO_MASK,
+		.kind = PCI_BASE_ADDRESS_SPACE_IO,
+		.command = PCI_COMMAND_IO,
+	};
 }
 
 void pci_host_destroy(struct pci_host *host)
@@ -355,35 +386,53 @@ void pci_remove(struct pci_function *fn)
 	fn->config = NULL;
 }
 
-int pci_add_bar(struct pci_function *fn, unsigned index, uint32_t len)
+static int add_bar(struct pci_function *fn, unsigned index, uint32_t len, struct pci_window *window)
 {
-	struct pci_host *host = fn->host;
 	struct pci_bar *bar = &fn->bars[index];
-	uint64_t addr = (host->window_next + len - 1) & ~(uint64_t)(len - 1);
+	uint64_t addr = (window->next + len - 1) & ~(uint64_t)(len - 1);
 	unsigned reg = PCI_BASE_ADDRESS_0 + 4 * index;
 	uint32_t mask = ~(len - 1);
 	int ret;
 
-	assert(index < PCI_BARS_MAX && !bar->len && len >= PAGE_LEN && !(len & (len - 1)));
-	if (addr + len > host->window_end)
-		return log_errno(ENOSPC, "%s: no room for %u bytes of PCI memory", fn->ops->name,
-				 len);
+	assert(index < PCI_BARS_MAX && !bar->len && !(len & (len - 1)));
+	if (addr + len > window->end)
+		return log_errno(ENOSPC, "%s: no room for %u bytes of PCI %s", fn->ops->name, len,
+				 window->kind ? "ports" : "memory");
 	*bar = (struct pci_bar){
 		.bus_device = { .ops = &bar_ops, .lock = fn->lock },
 		.fn = fn,
+		.window = window,
 		.index = index,
 		.len = len,
 		.assigned = addr,
 	};
 	ret = bar_map(bar, addr);
 	if (ret < 0)
-		return log_errno(ret, "%s: place PCI memory at %#llx", fn->ops->name,
+		return log_errno(ret, "%s: place a PCI BAR at %#llx", fn->ops->name,
 				 (unsigned long long)addr);
-	host->window_next = addr + len;
-	pci_config_set32(fn, reg, (uint32_t)addr);
+	window->next = addr + len;
+	pci_config_set32(fn, reg, (uint32_t)addr | window->kind);
 	memcpy(fn->writable + reg, &mask, sizeof(mask));
+	fn->writable[PCI_COMMAND] |= (uint8_t)window->command;
 	remember(fn);
 	return 0;
+}
+
+int pci_add_bar(struct pci_function *fn, unsigned index, uint32_t len)
+{
+	assert(len >= PAGE_LEN);
+	return add_bar(fn, index, len, &fn->host->memory);
+}
+
+struct bus *pci_ports(const struct pci_function *fn)
+{
+	return fn->host->ports.bus;
+}
+
+int pci_add_port_bar(struct pci_function *fn, unsigned index, uint32_t len)
+{
+	assert(pci_ports(fn) && len >= 4 && len <= PORT_BAR_LEN_MAX);
+	return add_bar(fn, index, len, &fn->host->ports);
 }
 
 unsigned pci_add_capability(struct pci_function *fn, const void *data, const void *writable,

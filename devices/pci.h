@@ -27,6 +27,7 @@
 
 struct pci_host;
 struct pci_function;
+struct pci_window;
 
 struct pci_function_ops {
 	const char *name;
@@ -48,11 +49,12 @@ struct pci_function_ops {
 struct pci_bar {
 	struct bus_device bus_device;
 	struct pci_function *fn;
+	struct pci_window *window;
 	unsigned index;
 	uint32_t len;	   /* power of two; 0: not there */
 	uint64_t assigned; /* the address at power-on */
 	uint64_t mapped;   /* where the bus has it; 0: nowhere */
-	bool decoding;	   /* atomic: the guest has memory decoding on and the BAR at `mapped` */
+	bool decoding;	   /* atomic: the guest has decoding on and the BAR at `mapped` */
 };
 
 /* Embedded in a device. */
@@ -85,6 +87,9 @@ struct pci_ids {
  */
 int pci_host_create(struct pci_host **out, struct bus *bus, uint64_t ecam_base,
 		    uint64_t window_base, uint64_t window_len) MUST_CHECK;
+/* Port BARs are assigned from [BASE, BASE+LEN) of BUS (port I/O; borrowed). Setup, before functions
+ * are added; without it there are none. */
+void pci_host_set_ports(struct pci_host *host, struct bus *bus, uint64_t base, uint64_t len);
 /* After its functions were removed and the read-only slot is gone. NULL is allowed. */
 void pci_host_destroy(struct pci_host *host);
 
@@ -111,6 +116,10 @@ void pci_remove(struct pci_function *fn);
  * address. Setup. 0 or -errno, logged.
  */
 int pci_add_bar(struct pci_function *fn, unsigned index, uint32_t len) MUST_CHECK;
+/* The bus of port BARs, or NULL: there are none. After pci_add. */
+struct bus *pci_ports(const struct pci_function *fn);
+/* The same for a BAR of 4 to 256 bytes of ports. */
+int pci_add_port_bar(struct pci_function *fn, unsigned index, uint32_t len) MUST_CHECK;
 
 /*
  * Appends a capability of LEN bytes; DATA's second byte (next) is filled in here. WRITABLE, of the

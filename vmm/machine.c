@@ -179,11 +179,13 @@ static int machine_build_pci(struct machine *m)
 			      LAYOUT_PCI_WINDOW_LEN);
 	if (ret < 0)
 		return ret;
+	pci_host_set_ports(m->pci, &m->vm.pio, LAYOUT_PCI_PORT, LAYOUT_PCI_PORT_LEN);
 	if (vm_add_readonly_slot(&m->vm, LAYOUT_PCI_ECAM_GPA, PCI_ECAM_LEN, pci_host_ecam(m->pci)) <
 	    0)
 		log_debug("KVM has no read-only memory slots: PCI configuration reads are trapped");
 	machine_row(m, BOARD_PCI_ECAM, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_ECAM_LEN, 0);
 	machine_row(m, BOARD_PCI_WINDOW, LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN, 0);
+	machine_row(m, BOARD_PCI_PORTS, LAYOUT_PCI_PORT, LAYOUT_PCI_PORT_LEN, 0);
 	return 0;
 }
 

@@ -104,6 +104,9 @@ static const uint8_t aml_virtio_mmio[] = {
 /* The constants in the ASL that stand for something. */
 #define AML_PORT	0x5ac5
 #define AML_IRQ		0xc4c4c4c4
+#define AML_FIRST_PORT	0x5ad1
+#define AML_LAST_PORT	0x9fa3
+#define AML_PORT_COUNT	0x44d3
 #define AML_BASE	0xa5a10000
 #define AML_LAST	0xa5b2c2ff
 #define AML_LEN		0x0011c300
@@ -278,7 +281,7 @@ static int acpi_add_virtio_mmio(struct acpi *acpi, const struct board_row *row, 
 }
 
 static int acpi_add_pci(struct acpi *acpi, const struct board_row *ecam,
-			const struct board_row *window)
+			const struct board_row *window, const struct board_row *ports)
 {
 	uint64_t bus_count = ecam->len / ECAM_BUS_LEN;
 	struct piece piece;
@@ -287,11 +290,16 @@ static int acpi_add_pci(struct acpi *acpi, const struct board_row *ecam,
 	if (!window || !acpi_row_is_low(window) || !acpi_row_is_low(ecam) || !bus_count ||
 	    bus_count > ECAM_BUSES_MAX)
 		return -EINVAL;
+	if (!ports || !acpi_row_is_low(ports) || ports->base + (ports->len - 1) > UINT16_MAX)
+		return -EINVAL;
 	ret = piece_add(acpi, aml_pci, sizeof(aml_pci), &piece);
 	if (ret)
 		return ret;
 	piece_patch(&piece, AML_LAST_BUS, bus_count - 1, 2);
 	piece_patch(&piece, AML_BUS_COUNT, bus_count, 2);
+	piece_patch(&piece, AML_FIRST_PORT, ports->base, 2);
+	piece_patch(&piece, AML_LAST_PORT, ports->base + (ports->len - 1), 2);
+	piece_patch(&piece, AML_PORT_COUNT, ports->len, 2);
 	piece_patch(&piece, AML_BASE, window->base, 4);
 	piece_patch(&piece, AML_LAST, window->base + (window->len - 1), 4);
 	piece_patch(&piece, AML_LEN, window->len, 4);
@@ -315,12 +323,14 @@ static int acpi_add_row(struct acpi *acpi, const struct arch_board *board,
 		return acpi_add_port_irq_device(acpi, aml_power, sizeof(aml_power),
 						row->base + ACPI_POWER_EVENT, row->irq);
 	case BOARD_PCI_ECAM:
-		return acpi_add_pci(acpi, row, acpi_find(board, BOARD_PCI_WINDOW));
+		return acpi_add_pci(acpi, row, acpi_find(board, BOARD_PCI_WINDOW),
+				    acpi_find(board, BOARD_PCI_PORTS));
 	case BOARD_VIRTIO_MMIO:
 		return acpi_add_virtio_mmio(acpi, row, (*virtio_count)++);
 	case BOARD_I8042:
 	case BOARD_DEBUG_EXIT:
-	case BOARD_PCI_WINDOW: /* described with the host bridge */
+	case BOARD_PCI_WINDOW: /* described with the host bridge, as are the ports */
+	case BOARD_PCI_PORTS:
 		return 0;
 	}
 	return -EINVAL;

@@ -65,6 +65,8 @@
 #define LAYOUT_PVPANIC_PORT	  0x505
 #define LAYOUT_POWER_PORT	  0x600
 #define LAYOUT_POWER_PORT_LEN	  8
+#define LAYOUT_PCI_PORT		  0xc000 /* BARs of ports */
+#define LAYOUT_PCI_PORT_LEN	  0x2000
 
 /* Interrupt lines of the I/O APIC (GSI). PCI devices use MSI-X only. */
 #define LAYOUT_IRQ_I8042	     1

@@ -13,9 +13,9 @@
 struct virtio_pci;
 
 /*
- * Puts DEV into the next free slot of HOST, with a doorbell on BUS (MMIO, HOST's) for each queue
- * and its vectors from ROUTER. All are borrowed and outlive it. Setup, before vCPUs run. 0 or
- * -errno, logged.
+ * Puts DEV into the next free slot of HOST, with a doorbell on BUS (MMIO, HOST's) for each queue,
+ * another one on HOST's ports if it has any, and its vectors from ROUTER. All are borrowed and
+ * outlive it. Setup, before vCPUs run. 0 or -errno, logged.
  */
 int virtio_pci_create(struct virtio_pci **out, struct virtio_device *dev, struct pci_host *host,
 		      struct bus *bus, struct irq_router *router) MUST_CHECK;

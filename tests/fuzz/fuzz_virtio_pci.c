@@ -14,6 +14,8 @@
 #define WINDOW	   0xc0000000ull
 #define WINDOW_LEN 0x10000ull
 #define BAR_LEN	   0x4000u
+#define PORTS	   0xc000ull
+#define PORTS_LEN  0x100ull
 
 static struct fuzz_guest guest;
 static struct fake_irq irq;
@@ -25,6 +27,8 @@ static void build(void)
 	fuzz_guest_init(&guest);
 	fake_irq_init(&irq);
 	fuzz_require(pci_host_create(&host, &guest.bus, ECAM, WINDOW, WINDOW_LEN) == 0);
+	/* On the same bus, where nothing else is. */
+	pci_host_set_ports(host, &guest.bus, PORTS, PORTS_LEN);
 	fuzz_require(virtio_pci_create(&vp, &guest.fake.dev, host, &guest.bus, &irq.router) == 0);
 	guest.window[0] = WINDOW; /* where the BAR is at first */
 	guest.window_len[0] = BAR_LEN + 8;
@@ -36,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct input in = { data, len };
 	uint8_t settings = (uint8_t)take(&in, 1);
-	uint32_t command = PCI_COMMAND_MEMORY;
+	uint32_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 
 	if (!host)
 		build();

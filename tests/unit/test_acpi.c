@@ -33,6 +33,7 @@ static const struct board_row full_rows[] = {
 	{ BOARD_POWER, 0x600, 8, 5 },
 	{ BOARD_PCI_ECAM, 0xe0000000, 0x100000, 0 },
 	{ BOARD_PCI_WINDOW, 0xc0000000, 0x20000000, 0 },
+	{ BOARD_PCI_PORTS, 0xc000, 0x2000, 0 },
 	{ BOARD_VIRTIO_MMIO, 0xe8000000, 0x1000, 10 },
 	{ BOARD_VIRTIO_MMIO, 0xe8001000, 0x1000, 11 },
 };

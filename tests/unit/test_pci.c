@@ -395,6 +395,67 @@ static void host_is_not_created_over_another(void **state)
 	pci_host_destroy(NULL);
 }
 
+static void port_bars_have_a_bus_and_a_switch_of_their_own(void **state)
+{
+	struct env *env = *state;
+	struct fake_function fake;
+	struct bus ports;
+	uint32_t addr, value = 0;
+
+	assert_int_equal(bus_init(&ports, NULL, NULL), 0);
+	assert_null(pci_ports(&env->fakes[0].fn));
+	pci_host_set_ports(env->host, &ports, 0xc000, 0x100);
+	assert_int_equal(add_fake(env, &fake), 0);
+	assert_ptr_equal(pci_ports(&fake.fn), &ports);
+	assert_int_equal(pci_add_port_bar(&fake.fn, 1, 16), 0);
+	addr = cfg_read(env, 3, PCI_BASE_ADDRESS_1, 4);
+	assert_int_equal(addr, 0xc000 | PCI_BASE_ADDRESS_SPACE_IO);
+	addr &= ~3u;
+	/* Its size shows, and memory decoding does not turn it on. */
+	cfg_write(env, 3, PCI_BASE_ADDRESS_1, 4, UINT32_MAX);
+	assert_int_equal(cfg_read(env, 3, PCI_BASE_ADDRESS_1, 4), 0xfffffff1);
+	cfg_write(env, 3, PCI_BASE_ADDRESS_1, 4, addr);
+	cfg_write(env, 3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	bus_write(&ports, addr, 4, &value);
+	assert_int_equal(fake.writes, 0);
+	cfg_write(env, 3, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	bus_write(&ports, addr + 12, 4, &value);
+	assert_int_equal(fake.writes, 1);
+	/* It moves inside the window and nowhere else, and a reset brings it back. */
+	cfg_write(env, 3, PCI_BASE_ADDRESS_1, 4, 0xc080);
+	bus_write(&ports, 0xc080, 4, &value);
+	assert_int_equal(fake.writes, 2);
+	cfg_write(env, 3, PCI_BASE_ADDRESS_1, 4, 0x600);
+	bus_write(&ports, 0x600, 4, &value);
+	bus_write(&ports, 0xc080, 4, &value);
+	assert_int_equal(fake.writes, 2);
+	pci_host_reset(env->host);
+	assert_int_equal(cfg_read(env, 3, PCI_BASE_ADDRESS_1, 4), addr | PCI_BASE_ADDRESS_SPACE_IO);
+	cfg_write(env, 3, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	bus_write(&ports, addr, 4, &value);
+	assert_int_equal(fake.writes, 3);
+	pci_remove(&fake.fn);
+	assert_int_equal(ports.range_count, 0);
+	bus_fini(&ports);
+}
+
+static void port_bars_that_find_no_room_are_refused(void **state)
+{
+	struct env *env = *state;
+	struct fake_function fakes[2];
+	struct bus ports;
+
+	assert_int_equal(bus_init(&ports, NULL, NULL), 0);
+	pci_host_set_ports(env->host, &ports, 0xc000, 0x100);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(add_fake(env, &fakes[i]), 0);
+		assert_int_equal(pci_add_port_bar(&fakes[i].fn, 1, 256), i ? -ENOSPC : 0);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		pci_remove(&fakes[i].fn);
+	bus_fini(&ports);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +474,8 @@ int main(void)
 		T(bus_takes_31_functions),
 		T(window_that_is_full_refuses_a_bar),
 		T(host_is_not_created_over_another),
+		T(port_bars_have_a_bus_and_a_switch_of_their_own),
+		T(port_bars_that_find_no_room_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

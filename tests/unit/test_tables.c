@@ -18,6 +18,7 @@ static const struct board_row rows[] = {
 	{ BOARD_POWER, 0x600, 8, 5 },
 	{ BOARD_PCI_ECAM, LAYOUT_PCI_ECAM_GPA, LAYOUT_PCI_ECAM_LEN, 0 },
 	{ BOARD_PCI_WINDOW, LAYOUT_PCI_WINDOW_GPA, LAYOUT_PCI_WINDOW_LEN, 0 },
+	{ BOARD_PCI_PORTS, LAYOUT_PCI_PORT, LAYOUT_PCI_PORT_LEN, 0 },
 };
 
 /* The memory map that a machine of MEMORY_LEN gets; e820 entries copied to ENTRIES. */

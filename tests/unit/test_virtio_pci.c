@@ -587,6 +587,57 @@ static void every_register_survives_every_width_and_value(void **state)
 	assert_true(raised(env, 2));
 }
 
+static void ports_come_first_and_ring_as_well(void **state)
+{
+	struct env *env = *state;
+	struct bus ports;
+	uint32_t value = 0;
+	unsigned notify_caps = 0;
+	uint64_t port = 0;
+
+	virtio_pci_destroy(env->vp);
+	assert_int_equal(bus_init(&ports, NULL, NULL), 0);
+	pci_host_set_ports(env->host, &ports, 0xc000, 0x100);
+	assert_int_equal(
+		virtio_pci_create(&env->vp, &env->fake.dev, env->host, &env->bus, &env->irq.router),
+		0);
+	discover(env);
+	for (unsigned at = cfg_get(env, PCI_CAPABILITY_LIST, 1); at; at = cfg_get(env, at + 1, 1)) {
+		unsigned bar = cfg_get(env, at + VIRTIO_PCI_CAP_BAR, 1);
+
+		if (cfg_get(env, at, 1) != PCI_CAP_ID_VNDR ||
+		    cfg_get(env, at + VIRTIO_PCI_CAP_CFG_TYPE, 1) != VIRTIO_PCI_CAP_NOTIFY_CFG)
+			continue;
+		assert_int_equal(bar, notify_caps++ ? 0 : 1);
+		assert_int_equal(cfg_get(env, at + VIRTIO_PCI_NOTIFY_CAP_MULT, 4), 4);
+		assert_int_equal(cfg_get(env, at + VIRTIO_PCI_CAP_LENGTH, 4),
+				 4 * FAKE_DEVICE_QUEUES);
+	}
+	assert_int_equal(notify_caps, 2);
+	port = cfg_get(env, PCI_BASE_ADDRESS_1, 4) & ~3u;
+	cfg_put(env, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+	bring_up(env);
+	for (unsigned width = 1; width <= 4; width *= 2) {
+		fake_ring_add(&env->ring, &one_in, 1);
+		bus_write(&ports, port + 4ull * 2, width, &value);
+		fake_loop_round(&env->loop);
+		assert_int_equal(fake_ring_used_count(&env->ring), 1);
+		env->ring.used_seen++;
+	}
+	/* Memory rings still, what is no doorbell does nothing, and nothing can be read. */
+	do_request(env);
+	assert_int_equal(fake_ring_used_count(&env->ring), 1);
+	bus_write(&ports, port + 1, 1, &value);
+	bus_write(&ports, port + 4ull * FAKE_DEVICE_QUEUES, 4, &value);
+	bus_read(&ports, port + 8, 4, &value);
+	assert_int_equal(value, 0);
+	virtio_pci_destroy(env->vp);
+	assert_int_equal(ports.doorbell_count, 0);
+	assert_int_equal(ports.range_count, 0);
+	bus_fini(&ports);
+	env->vp = NULL;
+}
+
 static void create_without_vectors_or_room_fails_cleanly(void **state)
 {
 	struct env *env = *state;
@@ -628,6 +679,7 @@ int main(void)
 		T(wrong_widths_neither_read_nor_write_common_fields),
 		T(queue_selector_out_of_range_reads_0_and_drops_writes),
 		T(every_register_survives_every_width_and_value),
+		T(ports_come_first_and_ring_as_well),
 		T(create_without_vectors_or_room_fails_cleanly),
 	};
 

@@ -136,6 +136,35 @@ static void decoding_off(struct vq *vq)
 	}
 }
 
+/* The doorbells' ports, moved about and rung in every width, where they are and where they were. */
+static void port_bar_moved(struct vq *vq)
+{
+	static const uint16_t places[] = { 0,	   0x60,   0x3f8,  0x501,  0xbffc,
+					   0xc000, 0xc004, 0xc040, 0xdffc, 0xfffc };
+	uint16_t bdf = vq->dev->bdf;
+	uint32_t home = pci_read(bdf, PCI_BASE_ADDRESS_1, 4);
+	uint16_t port = (uint16_t)(home & PCI_BASE_ADDRESS_IO_MASK);
+
+	if (!(home & PCI_BASE_ADDRESS_SPACE_IO))
+		return;
+	pci_write(bdf, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		start_requests(vq, 4);
+		pci_write(bdf, PCI_BASE_ADDRESS_1, 4, places[i]);
+		for (unsigned j = 0; j < 8; j++) {
+			(void)inl((uint16_t)(port + j));
+			outb((uint16_t)(port + j), 0xff);
+			outw((uint16_t)(port + j), 0xffff);
+			outl((uint16_t)(port + j), 0xffffffff);
+		}
+		if (places[i] >= 0xc000)
+			outw(places[i], vq->index);
+		pci_write(bdf, PCI_BASE_ADDRESS_1, 4, home);
+		outw((uint16_t)(port + 4 * vq->index), vq->index);
+	}
+	pci_write(bdf, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
 /* The access window of section 4.1.4.9, aimed at where nothing is. */
 static void access_window(struct vq *vq)
 {
@@ -161,6 +190,7 @@ static const struct attack pci_attacks[] = {
 	{ "interrupts masked and unmasked", false, false, true, interrupts_masked_and_not },
 	{ "vectors that there are not", false, false, true, wild_vectors },
 	{ "BAR moved about", false, false, true, bar_moved },
+	{ "BAR of ports moved about", false, false, true, port_bar_moved },
 	{ "decoding switched off", false, false, true, decoding_off },
 	{ "access window aimed at nothing", false, false, true, access_window },
 };
