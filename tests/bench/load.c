@@ -16,6 +16,7 @@
 #include <linux/aio_abi.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -255,6 +256,7 @@ static int server(void)
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
+	signal(SIGCHLD, SIG_IGN);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 5) < 0)
 		die("listen");
@@ -263,8 +265,13 @@ static int server(void)
 
 		if (client < 0)
 			die("accept");
-		setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		serve(client);
+		/* A guest that was killed says no good-bye: the next is not to wait for it. */
+		if (fork() == 0) {
+			setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+			serve(client);
+			_exit(0);
+		}
+		close(client);
 	}
 }
 
