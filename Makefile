@@ -248,10 +248,11 @@ $(LIB): $(OBJ)
 $(BUILD)/%.gz: $(BUILD)/%
 	$(Q)gzip -9nc $< >$@
 
-# What runs once a start, or prints, is made small instead of fast.
+# What runs once a start, or a few times in a boot, or prints, is made small instead of fast.
 COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \
 	vmm/kernel_config% vmm/machine% vmm/run% \
-	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% arch/%
+	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% devices/pci.% devices/i8042% \
+	devices/rtc% devices/pvpanic% devices/power% devices/debug_exit% devices/virtio/virtio_pci_common% arch/%
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
