@@ -177,6 +177,27 @@ static void child_streams_and_status_come_back(void **state)
 	child_fini(&child);
 }
 
+static void child_whose_guest_panicked_says_why(void **state)
+{
+	char *words[] = {
+		"sh", "-c",
+		"echo 'vmm: it panicked; its last lines:' >&2; echo '[ 1.0] idle' >&2; "
+		"echo '[ 2.0] Kernel panic - not syncing: why' >&2; echo '[ 2.1] more' >&2",
+		NULL
+	};
+	struct child child;
+	char *complaint;
+
+	(void)state;
+	assert_int_equal(child_start(&child, words), 0);
+	assert_int_equal(child_wait_end(&child, 20000), 0);
+	complaint = child_complaint(&child);
+	assert_string_equal(complaint,
+			    "it panicked; its last lines: Kernel panic - not syncing: why");
+	free(complaint);
+	child_fini(&child);
+}
+
 static void child_that_hangs_is_ended(void **state)
 {
 	char *words[] = { "sh", "-c", "exec sleep 1000", NULL };
@@ -318,6 +339,7 @@ int main(void)
 		cmocka_unit_test(markup_is_escaped),
 		cmocka_unit_test(every_text_of_a_page_is_escaped),
 		cmocka_unit_test(child_streams_and_status_come_back),
+		cmocka_unit_test(child_whose_guest_panicked_says_why),
 		cmocka_unit_test(child_that_hangs_is_ended),
 		cmocka_unit_test(child_that_is_not_there_says_so),
 		cmocka_unit_test(child_output_without_end_does_not_fill_memory),

@@ -286,8 +286,16 @@ static const char *telling_line(const struct child *child, size_t *len)
 char *child_complaint(const struct child *child)
 {
 	size_t len;
-	const char *line = telling_line(child, &len);
+	const char *line = telling_line(child, &len), *panic;
 
+	/* Of a console's last lines, the one that says why. */
+	panic = len > 0 && line[len - 1] == ':' ? strstr(line + len, "Kernel panic") : NULL;
+	if (panic) {
+		size_t panic_len = strcspn(panic, "\r\n");
+
+		return compare_text("%.*s %.*s", (int)(len > 120 ? 120 : len), line,
+				    (int)(panic_len > 120 ? 120 : panic_len), panic);
+	}
 	if (len > 0)
 		return compare_text("%.*s", (int)(len > 240 ? 240 : len), line);
 	if (!child->ended)

@@ -241,6 +241,8 @@ static int make_peer(const struct compare *compare, const struct compare_column 
 	if (!ret)
 		ret = add(&script, column->name);
 	if (!ret)
+		ret = add(&script, compare->program);
+	if (!ret)
 		ret = add(&script, compare->root);
 	if (!ret)
 		ret = add(&script, compare->scratch);

@@ -103,6 +103,9 @@ static int complain(struct measure *m, struct child *child, int ret)
 		*m->reason = compare_text("stood still: no answer in %u s", timeout_s(m));
 	else
 		*m->reason = child_complaint(child);
+	if (m->compare->verbose && child->err_len)
+		fprintf(stderr, "%s%s", child->err,
+			child->err[child->err_len - 1] == '\n' ? "" : "\n");
 	return ret;
 }
 

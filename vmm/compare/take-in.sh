@@ -4,8 +4,8 @@
 #
 # The lab's files come from the machine below by messages; whoever waits for one waits as long as that
 # machine likes, and where instructions are counted the clock runs ahead meanwhile. Each opening of a file
-# is such a message, also of one that is in memory. A change of owner makes the lab's overlay take a
-# copy, under the same name.
+# is such a message, also of one that is in memory, and so is each following of a link. A change of owner
+# makes the lab's overlay take a copy, under the same name.
 set -eu
 # Where instructions are counted the clock does not run ahead while anybody works.
 nice -n 19 sh -c 'while :; do :; done' &
@@ -17,15 +17,34 @@ for program in mkfs.erofs mke2fs sh ip nft pasta passt cpio qemu-system-x86_64 l
 	path=$(command -v "$program" || :)
 	set -- "$@" "$path"
 done
-for file; do
-	[ -f "$file" ] || continue
-	readlink -f "$file"
-	# "libc.so.6 => /lib/.../libc.so.6 (0x...)" and "/lib64/ld-linux... (0x...)"
-	{ ldd "$file" 2>/dev/null || :; } | sed -n 's/^.*[[:blank:]]\(\/[^ ]*\) (0x.*$/\1/p' |
-		while read -r library; do
-			readlink -f "$library"
-		done
-done | sort -u | while read -r file; do
-	chown "$(stat -c %u:%g "$file")" "$file"
+# What QEMU and liblxc read beside.
+for file in /etc/localtime /usr/sbin/init.lxc.static /usr/share/lxc/config/common.seccomp /usr/share/qemu/pvh.bin /usr/share/qemu/bios-microvm.bin \
+	/usr/share/qemu/linuxboot_dma.bin /usr/lib/*/qemu/accel-*.so; do
+	set -- "$@" "$file"
 done
-chown 0:0 /etc/ld.so.cache /etc/passwd /etc/group /etc/nsswitch.conf /etc/subuid /etc/subgid 2>/dev/null || :
+{
+	# Directories that are links, such as /lib: in the names of most programs and libraries.
+	for file in /* /usr/* /etc/alternatives; do
+		[ ! -L "$file" ] || echo "$file"
+	done
+	for file; do
+		[ -f "$file" ] || continue
+		echo "$file"
+		# "libc.so.6 => /lib/.../libc.so.6 (0x...)" and "/lib64/ld-linux... (0x...)"
+		{ ldd "$file" 2>/dev/null || :; } | sed -n 's/^.*[[:blank:]]\(\/[^ ]*\) (0x.*$/\1/p'
+	done
+	for file in ld.so.cache passwd group nsswitch.conf subuid subgid; do
+		[ ! -e "/etc/$file" ] || echo "/etc/$file"
+	done
+} | sort -u | while read -r file; do
+	# Each link on the way, and what is at its end.
+	while [ -L "$file" ]; do
+		chown -h "$(stat -c %u:%g "$file")" "$file"
+		target=$(readlink "$file")
+		case $target in
+		/*) file=$target ;;
+		*) file=${file%/*}/$target ;;
+		esac
+	done
+	[ ! -f "$file" ] || chown "$(stat -c %u:%g "$file")" "$file"
+done

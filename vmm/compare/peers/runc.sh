@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Prints runc's command line, a word a line. Arguments: root, scratch, kernel, command...
+# Prints runc's command line, a word a line. Arguments: vmm, root, scratch, kernel, command...
 # The bundle is runc's own template with the command, no terminal, and the root read-only.
-root=$1; scratch=$2; shift 3
+root=$2; scratch=$3; shift 4
 command -v runc >/dev/null || { echo "runc is not installed" >&2; exit 1; }
 words=
 for word; do words="$words${words:+, }\"$word\""; done
