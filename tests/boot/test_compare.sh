@@ -33,5 +33,27 @@ rows_are_filled()
 	[ -z "$(find "$work/cache/vmm/compare" -maxdepth 1 -name 'run.*')" ]
 }
 
+a_run_that_the_lab_broke_is_taken_again()
+{
+	# The second run of any.
+	cat >"$work/breaks" <<-TEXT
+		#!/bin/sh
+		[ "\$1" != run ] || echo >>$work/runs
+		[ "\$1" != run ] || [ "\$(wc -l <$work/runs)" != 2 ] || {
+			echo "vmm: the guest's kernel panicked; its last lines:" >&2
+			echo "Kernel panic - not syncing: here" >&2
+			exit 120
+		}
+		exec $vmm "\$@"
+	TEXT
+	chmod +x "$work/breaks"
+	: >"$work/runs"
+	"$vmm" compare --inside=time --program "$work/breaks" --quick --runs 2 --rows stop --as host \
+		--json "$work/again.json"
+	jq -e '.rows[0].columns.host | .n == 2 and .reason == null' "$work/again.json"
+	jq -r '.facts[] | .name + ": " + .value' "$work/again.json" | grep '^runs taken again: 1'
+}
+
 check "each row of the comparison has a figure or a reason" rows_are_filled
+check "a run that the lab broke is taken again, and the report says so" a_run_that_the_lab_broke_is_taken_again
 boot_finish

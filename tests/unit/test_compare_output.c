@@ -212,6 +212,21 @@ static void child_that_hangs_is_ended(void **state)
 	assert_int_equal(kill(pid, 0), -1);
 }
 
+static void child_that_works_too_long_is_not_waited_for(void **state)
+{
+	char *words[] = { "sh", "-c", "while :; do :; done", NULL };
+	struct child child;
+	uint64_t began;
+
+	(void)state;
+	assert_int_equal(child_start(&child, words), 0);
+	began = child_now_ns();
+	child_limit_work(&child, 1500000000u);
+	assert_int_equal(child_wait_end(&child, 600000), -ETIMEDOUT);
+	assert_true(child_now_ns() - began < 300000000000u);
+	child_fini(&child);
+}
+
 static void child_that_is_not_there_says_so(void **state)
 {
 	char *words[] = { "/no/such/program", NULL };
@@ -341,6 +356,7 @@ int main(void)
 		cmocka_unit_test(child_streams_and_status_come_back),
 		cmocka_unit_test(child_whose_guest_panicked_says_why),
 		cmocka_unit_test(child_that_hangs_is_ended),
+		cmocka_unit_test(child_that_works_too_long_is_not_waited_for),
 		cmocka_unit_test(child_that_is_not_there_says_so),
 		cmocka_unit_test(child_output_without_end_does_not_fill_memory),
 		cmocka_unit_test(peers_are_command_lines),

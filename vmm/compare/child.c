@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "vmm/compare/compare.h"
+#include "vmm/compare/proc.h"
 
 #define KILL_AFTER_MS 5000
 
@@ -158,6 +159,7 @@ static int wait_once(struct child *child, uint64_t until_ns)
 				{ .fd = child->ended ? -1 : child->pid_fd, .events = POLLIN } };
 	uint64_t now = child_now_ns();
 	struct timespec left;
+	int ready;
 
 	if (compare_stop) {
 		child->interrupted = true;
@@ -167,8 +169,14 @@ static int wait_once(struct child *child, uint64_t until_ns)
 		return -ETIMEDOUT;
 	left.tv_sec = (time_t)((until_ns - now) / 1000000000u);
 	left.tv_nsec = (long)((until_ns - now) % 1000000000u);
-	if (ppoll(fds, ARRAY_SIZE(fds), &left, NULL) < 0)
+	if (child->work_max_ns && left.tv_sec > 0)
+		left = (struct timespec){ .tv_sec = 1 };
+	ready = ppoll(fds, ARRAY_SIZE(fds), &left, NULL);
+	if (ready < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (ready == 0 && child->work_max_ns &&
+	    proc_host_busy_ns() - child->work_began_ns > child->work_max_ns)
+		return -ETIMEDOUT;
 	now = child_now_ns();
 	if (fds[2].revents)
 		reap(child, now);
@@ -212,6 +220,12 @@ int child_wait_end(struct child *child, uint64_t timeout_ms)
 		if (wait_once(child, until) < 0)
 			break;
 	return 0;
+}
+
+void child_limit_work(struct child *child, uint64_t max_ns)
+{
+	child->work_max_ns = max_ns;
+	child->work_began_ns = proc_host_busy_ns();
 }
 
 int child_poke(struct child *child)

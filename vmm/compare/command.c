@@ -14,7 +14,7 @@ const char *const compare_boundary_names[] = { "machine", "container", "host", N
 const char *const compare_peer_names[] = { "qemu", "runc", "podman", "lxc", NULL };
 
 #define PEER_TEXT(name)                                                                            \
-	__asm__(".section .rodata\npeer_" #name ":\n.incbin \"vmm/compare/peers/" #name            \
+	__asm__(".section .rodata\npeer_" #name ":\n.incbin \"" COMPARE_SCRIPTS "/peers/" #name    \
 		".sh\"\n.byte 0\n.previous\n");                                                    \
 	extern const char peer_##name[] __attribute__((visibility("hidden")))
 

@@ -6,5 +6,11 @@ $(BUILD)/gen/vmm-load: $(compare_LOAD_SRC) vmm/compare/workload/load.h
 	$(call say,MUSL,$@)
 	$(Q)musl-gcc $(CSTD) $(WARNINGS) -I. -O2 -static -s -ffunction-sections -Wl,--gc-sections -o $@ $(compare_LOAD_SRC)
 CPPFLAGS += -DCOMPARE_LOAD_FILE='"$(BUILD)/gen/vmm-load.gz"'
-$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz vmm/compare/setup-root.sh vmm/compare/take-in.sh
-$(BUILD)/obj/vmm/compare/command.o: $(wildcard vmm/compare/peers/*.sh)
+# The scripts that it carries, without their comments and indentation.
+$(BUILD)/gen/compare/%.sh: vmm/compare/%.sh vmm/compare/compare.mk
+	@mkdir -p $(@D)
+	$(Q)sed -e 's/^\t*//' -e '/^# /d' -e '/^#$$/d' -e '/^$$/d' $< >$@
+CPPFLAGS += -DCOMPARE_SCRIPTS='"$(BUILD)/gen/compare"'
+compare_SCRIPTS := $(patsubst vmm/%,$(BUILD)/gen/%,$(wildcard vmm/compare/*.sh vmm/compare/peers/*.sh))
+$(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz $(compare_SCRIPTS)
+$(BUILD)/obj/vmm/compare/command.o: $(compare_SCRIPTS)

@@ -153,3 +153,16 @@ uint64_t proc_available(void)
 	at = strstr(text, "MemAvailable:");
 	return at && sscanf(at, "MemAvailable: %llu", &kib) == 1 ? kib * 1024 : 0;
 }
+
+uint64_t proc_host_busy_ns(void)
+{
+	/* user, nice, system, idle, iowait, irq, softirq */
+	unsigned long long t[7] = { 0 };
+	char text[4096];
+
+	if (read_file(text, sizeof(text), "/proc/stat", 0, 0) <= 0 ||
+	    sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
+		   &t[4], &t[5], &t[6]) != 7)
+		return 0;
+	return (t[0] + t[1] + t[2] + t[5] + t[6]) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+}

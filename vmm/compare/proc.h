@@ -27,5 +27,7 @@ uint64_t proc_busy_ns(const struct proc_list *list);
 bool proc_has(const struct proc_list *list, const char *name);
 /* The host's MemAvailable, bytes; 0 when it does not say. */
 uint64_t proc_available(void);
+/* Processor time that the host has spent on anything, since it is up, ns; as fine as its ticks. */
+uint64_t proc_host_busy_ns(void);
 
 #endif

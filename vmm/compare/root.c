@@ -20,11 +20,11 @@
 #define ROOT_WORDS_MAX 32
 
 __asm__(".pushsection .rodata\n"
-	"setup_root:\n.incbin \"vmm/compare/setup-root.sh\"\n.byte 0\n.popsection\n");
+	"setup_root:\n.incbin \"" COMPARE_SCRIPTS "/setup-root.sh\"\n.byte 0\n.popsection\n");
 extern const char setup_root[] __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .rodata\n"
-	"take_in:\n.incbin \"vmm/compare/take-in.sh\"\n.byte 0\n.popsection\n");
+	"take_in:\n.incbin \"" COMPARE_SCRIPTS "/take-in.sh\"\n.byte 0\n.popsection\n");
 extern const char take_in[] __attribute__((visibility("hidden")));
 
 /* The workload program. */
