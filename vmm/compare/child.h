@@ -30,7 +30,7 @@ struct child {
 	uint64_t end_ns;	/* when its end was seen */
 	uint64_t work_max_ns;	/* see child_limit_work; 0: none */
 	uint64_t work_began_ns;
-	int status;		/* as shells say it: 128+n for a signal */
+	int status; /* as shells say it: 128+n for a signal */
 	bool ended;
 	bool interrupted; /* waiting ended since compare_stop was set */
 };
@@ -50,8 +50,9 @@ int child_wait_text(struct child *child, const char *text, uint64_t timeout_ms) 
 /* Reads until it ends. 0, -ETIMEDOUT, -EINTR. */
 int child_wait_end(struct child *child, uint64_t timeout_ms) MUST_CHECK;
 /*
- * From now on waiting for it ends, too (-ETIMEDOUT), when the host has worked for MAX_NS of processor
- * time: where the clock runs ahead while nobody works, it does not say that a program hangs.
+ * From now on waiting for it ends, too (-ETIMEDOUT), when the host has worked for MAX_NS of
+ * processor time: where the clock runs ahead while nobody works, it does not say that a program
+ * hangs.
  */
 void child_limit_work(struct child *child, uint64_t max_ns);
 /* Sends a byte to its standard input. 0 or -errno. */
