@@ -76,6 +76,20 @@ void guest_mem_use_huge_pages(struct guest_mem *mem, gpa_t from)
 	}
 }
 
+static void note_file(struct guest_mem *mem, uintptr_t start, uintptr_t end)
+{
+	if (mem->file_count == GUEST_MEM_FILES_MAX) {
+		/* What lies between two files is then as if it were of one: released in blocks. */
+		mem->file_count--;
+		if (mem->files[mem->file_count].start < start)
+			start = mem->files[mem->file_count].start;
+		if (mem->files[mem->file_count].end > end)
+			end = mem->files[mem->file_count].end;
+	}
+	mem->files[mem->file_count].start = start;
+	mem->files[mem->file_count++].end = end;
+}
+
 int guest_mem_map_file(struct guest_mem *mem, gpa_t gpa, uint64_t len, int fd, uint64_t offset)
 {
 	uint64_t mask = page_len() - 1;
@@ -91,7 +105,59 @@ int guest_mem_map_file(struct guest_mem *mem, gpa_t gpa, uint64_t len, int fd, u
 		 (off_t)offset) == MAP_FAILED)
 		return -errno;
 	(void)madvise(host, rounded, MADV_DONTDUMP);
+	note_file(mem, (uintptr_t)host, (uintptr_t)host + rounded);
 	return 0;
+}
+
+static bool has_file(const struct guest_mem *mem, uintptr_t start, uintptr_t end)
+{
+	for (unsigned i = 0; i < mem->file_count; i++)
+		if (start < mem->files[i].end && mem->files[i].start < end)
+			return true;
+	return false;
+}
+
+static void drop(uintptr_t start, uintptr_t end)
+{
+	(void)madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+/* In one step for whoever looks on: all who touch the block meanwhile wait. */
+static void drop_with_file(uintptr_t block)
+{
+	void *host = mmap((void *)block, HUGE_PAGE_LEN, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	if (host == MAP_FAILED)
+		return;
+	/* As its neighbours, so that the kernel makes one mapping of them. */
+	(void)madvise(host, HUGE_PAGE_LEN, MADV_HUGEPAGE);
+	(void)madvise(host, HUGE_PAGE_LEN, MADV_DONTDUMP);
+}
+
+void guest_mem_release(const struct guest_mem *mem, void *host, uint64_t len)
+{
+	uint64_t mask = page_len() - 1;
+	uintptr_t at = ((uintptr_t)host + mask) & ~mask;
+	uintptr_t end = ((uintptr_t)host + len) & ~mask;
+
+	if (at >= end)
+		return;
+	if (!has_file(mem, at, end)) {
+		drop(at, end);
+		return;
+	}
+	while (at < end) {
+		uintptr_t next = (at + HUGE_PAGE_LEN) & ~(HUGE_PAGE_LEN - 1);
+
+		if (next > end)
+			next = end;
+		if (!has_file(mem, at, next))
+			drop(at, next);
+		else if (next - at == HUGE_PAGE_LEN)
+			drop_with_file(at);
+		at = next;
+	}
 }
 
 void guest_mem_fini(struct guest_mem *mem)

@@ -17,6 +17,7 @@
 typedef uint64_t gpa_t; /* guest physical address */
 
 #define GUEST_MEM_REGIONS_MAX 4
+#define GUEST_MEM_FILES_MAX   8
 
 struct guest_mem_region {
 	gpa_t gpa;
@@ -27,6 +28,12 @@ struct guest_mem_region {
 struct guest_mem {
 	struct guest_mem_region regions[GUEST_MEM_REGIONS_MAX];
 	unsigned region_count;
+	/* Where a file lies over a region, as host addresses; the last one grows when they are
+	 * more. */
+	struct {
+		uintptr_t start, end;
+	} files[GUEST_MEM_FILES_MAX];
+	unsigned file_count;
 };
 
 /*
@@ -52,6 +59,15 @@ int guest_mem_map_file(struct guest_mem *mem, gpa_t gpa, uint64_t len, int fd,
  * without huge pages.
  */
 void guest_mem_use_huge_pages(struct guest_mem *mem, gpa_t from);
+
+/*
+ * Gives the whole host pages among LEN bytes at HOST, all of which must be guest memory (a pointer
+ * from guest_mem_ptr), back to the host: they read as zero and take memory again once touched.
+ * Where a file was mapped they would show its bytes again: there, aligned blocks of 2 MiB that
+ * lie wholly inside become memory without a file, and what is smaller stays as it is. Pointers into
+ * them remain good. Any thread, also while others read and write the very bytes.
+ */
+void guest_mem_release(const struct guest_mem *mem, void *host, uint64_t len);
 
 /* Unmaps everything. */
 void guest_mem_fini(struct guest_mem *mem);
