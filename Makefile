@@ -189,6 +189,7 @@ devices_SRC := \
 	devices/virtio/vhost_net.c \
 	devices/virtio/virtio_net.c \
 	devices/virtio/virtio_rng.c \
+	devices/virtio/virtio_balloon.c \
 	devices/pci.c \
 	devices/virtio/virtio_pci_common.c \
 	devices/virtio/virtio_pci.c \

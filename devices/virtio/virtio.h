@@ -163,6 +163,8 @@ int virtio_queue_pop(struct virtio_queue *q, struct iovec *iov, unsigned iov_max
 /* virtqueue_pop_parts plus the same. 0 says nothing: virtio_queue_pop does. */
 unsigned virtio_queue_pop_parts(struct virtio_queue *q, struct virtqueue_part *parts, unsigned max,
 				uint64_t want_len);
+/* Has queue_kick called again in the next round, for what was left in this one. */
+void virtio_queue_kick_again(struct virtio_queue *q);
 /* Gives the last popped chain back unhandled (no buffers on the host side, say). */
 void virtio_queue_unpop(struct virtio_queue *q);
 /* Completes a chain; the driver sees it (and is interrupted if it asked for it) at the end of the

@@ -100,7 +100,7 @@ static void round_ended(struct loop_deferred *deferred)
 }
 
 /* Comes back to this queue in the next round, after the others had their turn. */
-static void kick_again(struct virtio_queue *q)
+void virtio_queue_kick_again(struct virtio_queue *q)
 {
 	static const uint64_t one = 1;
 
@@ -116,7 +116,7 @@ static bool may_pop(struct virtio_queue *q)
 		return false;
 	loop_defer(q->loop, &q->round_end);
 	if (!q->budget)
-		kick_again(q);
+		virtio_queue_kick_again(q);
 	return q->budget > 0;
 }
 
