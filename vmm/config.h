@@ -82,6 +82,8 @@ struct config_volume {
 	bool read_only;
 };
 
+/* Whether memory that the guest frees goes back to the host; after config_finish not auto. */
+enum config_balloon { CONFIG_BALLOON_AUTO, CONFIG_BALLOON_ON, CONFIG_BALLOON_OFF };
 enum config_console { CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
 enum config_console_to { CONFIG_TO_TERMINAL, CONFIG_TO_FILE, CONFIG_TO_PTY, CONFIG_TO_NONE };
 enum config_transport { CONFIG_TRANSPORT_PCI, CONFIG_TRANSPORT_MMIO };
@@ -98,6 +100,7 @@ struct config {
 	enum arch_entry entry;
 	unsigned cpus;
 	uint64_t memory_len; /* bytes */
+	enum config_balloon balloon;
 	bool cpus_given,
 		memory_given; /* typed: for a container these are limits, else it has none */
 	struct config_disk disks[CONFIG_DISKS_MAX];

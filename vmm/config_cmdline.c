@@ -123,7 +123,7 @@ bool config_has_pci(const struct config *config)
 {
 	return config->transport == CONFIG_TRANSPORT_PCI &&
 	       (config->console == CONFIG_CONSOLE_VIRTIO || config->disk_count ||
-		config->net_count);
+		config->net_count || config->balloon == CONFIG_BALLOON_ON);
 }
 
 char *config_cmdline(const struct config *config, const char *board_words)

@@ -345,6 +345,9 @@ int config_finish(struct config *config)
 	ret = config_finish_workload(config);
 	if (ret < 0)
 		return ret;
+	if (config->balloon == CONFIG_BALLOON_AUTO)
+		config->balloon =
+			config->as == CONFIG_AS_MACHINE ? CONFIG_BALLOON_ON : CONFIG_BALLOON_OFF;
 	/* A container and the host have theirs. */
 	if (config->as == CONFIG_AS_PLAIN || config->as == CONFIG_AS_MACHINE)
 		ret = find_kernel(config, &host);

@@ -18,6 +18,10 @@ static const char *const entry_words[] = { [ARCH_ENTRY_AUTO] = "auto",
 					   [ARCH_ENTRY_PVH] = "pvh",
 					   [ARCH_ENTRY_BZIMAGE] = "bzimage",
 					   NULL };
+static const char *const balloon_words[] = { [CONFIG_BALLOON_AUTO] = "auto",
+					     [CONFIG_BALLOON_ON] = "on",
+					     [CONFIG_BALLOON_OFF] = "off",
+					     NULL };
 static const char *const transport_words[] = {
 	[CONFIG_TRANSPORT_PCI] = "pci", [CONFIG_TRANSPORT_MMIO] = "mmio", NULL
 };
@@ -83,6 +87,12 @@ const struct config_field config_options[] = {
 	  .max = UINT64_C(16) << 40,
 	  .arg = "SIZE",
 	  .help = "memory, like 512M or 2G (512M)" },
+	{ .name = "balloon",
+	  .type = CONFIG_TYPE_ENUM,
+	  .offset = FIELD(balloon),
+	  .words = balloon_words,
+	  .arg = "auto|on|off",
+	  .help = "memory that the guest frees goes back to the host (auto: with --rootfs)" },
 	{ .name = "disk",
 	  .type = CONFIG_TYPE_LIST,
 	  .list = &config_list_disk,

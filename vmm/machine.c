@@ -16,6 +16,7 @@
 #include "devices/pvpanic.h"
 #include "devices/rtc.h"
 #include "devices/serial.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_mmio.h"
@@ -31,7 +32,7 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
-#define VIRTIO_DEVICES_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + 2)
+#define VIRTIO_DEVICES_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + 3)
 #define QUEUE_SIZE	   256
 static_assert(VIRTIO_DEVICES_MAX <= MACHINE_STATS_DEVICES_MAX, "statistics hold every device");
 
@@ -245,6 +246,11 @@ static void destroy_rng(void *owner)
 	virtio_rng_destroy(owner);
 }
 
+static void destroy_balloon(void *owner)
+{
+	virtio_balloon_destroy(owner);
+}
+
 /* hvc0, and the ports of the machine's owner. */
 static int machine_add_console(struct machine *m)
 {
@@ -312,6 +318,19 @@ static int machine_add_rng(struct machine *m)
 	return ret < 0 ? ret : machine_attach(m, rng, destroy_rng, virtio_rng_device(rng));
 }
 
+static int machine_add_balloon(struct machine *m)
+{
+	struct virtio_balloon *balloon;
+	int ret;
+
+	if (m->config->balloon != CONFIG_BALLOON_ON)
+		return 0;
+	ret = virtio_balloon_create(&balloon, &m->vm.mem, m->io->main_loop);
+	return ret < 0 ? ret
+		       : machine_attach(m, balloon, destroy_balloon,
+					virtio_balloon_device(balloon));
+}
+
 static int machine_build_virtio(struct machine *m)
 {
 	int ret = machine_add_console(m);
@@ -320,6 +339,8 @@ static int machine_build_virtio(struct machine *m)
 		ret = machine_add_disk(m, i);
 	for (unsigned i = 0; ret == 0 && i < m->config->net_count; i++)
 		ret = machine_add_net(m, i);
+	if (ret == 0)
+		ret = machine_add_balloon(m);
 	if (ret == 0 && m->virtio_count)
 		ret = machine_add_rng(m); /* a machine without any device stays without PCI */
 	return ret;

@@ -18,7 +18,7 @@ export XDG_CACHE_HOME=$work/cache
 root=$work/root
 mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$work/www" "$work/dir"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for name in sh cat dd echo env head httpd id ip ls mount ping sed sleep sort touch true uname \
+for name in sh cat dd echo env head httpd id ip ls mount ping rm sed sleep sort touch true uname \
 	wget yes; do
 	ln -s busybox "$root/bin/$name"
 done
@@ -129,6 +129,39 @@ memory()
 	grep "^vmm: .*memory" "$work/oom"
 }
 
+# holds_less PID KIB: the process holds less memory than that.
+holds_less()
+{
+	[ "$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status")" -lt "$2" ]
+}
+
+# memory_goes_back KERNEL on|off: the command fills 100 MiB and frees them, and within seconds the
+# monitor holds no more than before, unless that is off.
+memory_goes_back()
+{
+	local told=$work/back.$BASHPID pid
+
+	mkfifo "$told.in"
+	exec 8<>"$told.in"
+	"$vmm" run --kernel "$1" --net none --rootfs "$root" --memory 256M --timeout 200 \
+		--balloon "$2" -- sh -c 'dd if=/dev/zero of=/tmp/full bs=1M count=100 2>/dev/null
+			echo full; read x; rm /tmp/full; echo freed; read x' \
+		<"$told.in" >"$told" 8>&- &
+	pid=$!
+	wait_for 150 grep -qx full "$told"
+	expect 1 holds_less "$pid" 110000
+	echo >&8
+	wait_for 30 grep -qx freed "$told"
+	if [ "$2" = on ]; then
+		wait_for 30 holds_less "$pid" 80000
+	else
+		sleep 8
+		expect 1 holds_less "$pid" 110000
+	fi
+	echo >&8
+	wait "$pid"
+}
+
 # The command hears SIGTERM, and says how it ends.
 signals()
 {
@@ -176,6 +209,9 @@ beside "streams are apart, byte by byte" streams
 beside "volumes are directories and images" volumes
 beside "pages are fetched both ways" network
 beside "memory is what was given" memory
+beside "memory that is freed goes back to the host" memory_goes_back "$kernel" on
+beside "memory that is freed stays with --balloon off" memory_goes_back "$kernel" off
+beside "memory that is freed goes back from a stock kernel" memory_goes_back "$STOCK_6_12" on
 beside "signals reach the command" signals
 beside "stock kernel 6.1 loads its modules" modules_of "$STOCK_6_1" 6.1
 beside "stock kernel 6.12 loads its modules" modules_of "$STOCK_6_12" 6.12

@@ -54,6 +54,8 @@ static int host_refuse(const struct config *config)
 		return refuse("disk", "is for --as machine: use --volume");
 	if (config->stats)
 		return refuse("stats", "counts are of --as machine");
+	if (config->balloon == CONFIG_BALLOON_ON)
+		return refuse("balloon", "what is freed the host has: it is for --as machine");
 	if (config->memory_given || config->cpus_given)
 		return refuse(config->memory_given ? "memory" : "cpus", no_limits);
 	if (config->net_count != 1 || config->nets[0].kind != CONFIG_NET_HOST)

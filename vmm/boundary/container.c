@@ -59,6 +59,9 @@ static int container_refuse(const struct config *config)
 		ret = refuse("disk", "a container has none: use --volume, or --as machine");
 	else if (config->stats)
 		ret = refuse("stats", "counts are of --as machine");
+	else if (config->balloon == CONFIG_BALLOON_ON)
+		ret = refuse("balloon", "what a container frees the host has: it is for "
+					"--as machine");
 	if (ret == 0)
 		ret = refuse_network(config);
 	return ret == 0 ? process_root_refuse(config) : ret;

@@ -21,6 +21,7 @@ BLOB_EMBED(guest_init, GUEST_INIT_FILE);
 static const char *const modules_always[] = { "virtio_pci", "virtio_mmio", "virtio_console",
 					      "virtio_blk", "erofs",	   "overlay",
 					      NULL };
+static const char *const modules_balloon[] = { "virtio_balloon", NULL };
 static const char *const modules_network[] = { "virtio_net", "af_packet", NULL };
 static const char *const modules_ext4[] = { "ext4", NULL };
 
@@ -137,6 +138,8 @@ static int load_modules(const struct config *config, const struct machine_facts 
 		return 0;
 	log_debug("modules from %s", dir);
 	add_names(names, modules_always);
+	if (config->balloon == CONFIG_BALLOON_ON)
+		add_names(names, modules_balloon);
 	if (config->net_count)
 		add_names(names, modules_network);
 	if (needs_ext4(config, facts))
