@@ -180,6 +180,11 @@ rng_honest()
 	guest rng acpi=off --console serial --disk "$work/any.img" "$@"
 }
 
+balloon_honest()
+{
+	guest balloon acpi=off --console serial --balloon on "$@"
+}
+
 # in_net COMMAND...: with a network of its own, where tap0 is 10.9.0.1.
 in_net()
 {
@@ -217,7 +222,7 @@ hostile()
 	exec 8<>"$work/in"
 	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 240 \
 		--disk "$work/victim.img,id=victim,queues=2" --disk "$work/healthy.img" \
-		--net tap=tap0 "${@:2}" <"$work/in" >"$work/from" 8>&- &
+		--balloon on --net tap=tap0 "${@:2}" <"$work/in" >"$work/from" 8>&- &
 	pid=$!
 	while IFS= read -r line; do
 		echo "$line"
@@ -293,6 +298,7 @@ for transport in pci mmio; do
 		check "$kind: hvc0 loses nothing" hvc0_floods "$@"
 		check "$kind: hvc0 is resized" hvc0_resizes "$@"
 		machine "$kind" rng_honest "$@"
+		machine "$kind" balloon_honest "$@"
 		machine "$kind" blk_honest "$@"
 		if [ -n "$without_net" ]; then
 			echo "skip $kind: net: $without_net"

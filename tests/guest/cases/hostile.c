@@ -6,7 +6,8 @@
  * with the relay's ports, as a machine has that runs a command.
  *
  * The attacks on rings are the same for each queue of each device (targets); those that know a
- * device's requests, or PCI, follow. One name, one attack.
+ * device's requests, or PCI, follow; and memory goes to the balloon while requests and rings lie in
+ * it. One name, one attack.
  */
 #include "tests/guest/lib/hostile.h"
 
@@ -33,7 +34,8 @@ static void for_each_target(uint16_t device_id)
 
 int guest_main(void)
 {
-	static const uint16_t kinds[] = { VIRTIO_ID_BLOCK, VIRTIO_ID_NET, VIRTIO_ID_RNG };
+	static const uint16_t kinds[] = { VIRTIO_ID_BLOCK, VIRTIO_ID_NET, VIRTIO_ID_RNG,
+					  VIRTIO_ID_BALLOON };
 
 	hostile_begin();
 	if (guest_cmdline_has("console")) {
@@ -51,6 +53,7 @@ int guest_main(void)
 		hostile_pci(kinds[i]);
 		hostile_races(kinds[i]);
 	}
+	hostile_pull();
 	hostile_ports();
 	hostile_end();
 	return check_failures;

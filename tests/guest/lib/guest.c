@@ -275,6 +275,16 @@ static void guest_run(void)
 	guest_exit(guest_main());
 }
 
+/* A copy: what lies in the first MiB may be given away. */
+static void keep_cmdline(void)
+{
+	static char copy[4096];
+	size_t len = guest_strlen(guest_cmdline);
+
+	memcpy(copy, guest_cmdline, len < sizeof(copy) ? len : sizeof(copy) - 1);
+	guest_cmdline = copy;
+}
+
 void guest_start(int kind, uint64_t info)
 {
 	const uint8_t *at = (const uint8_t *)info;
@@ -290,5 +300,6 @@ void guest_start(int kind, uint64_t info)
 		guest_rsdp = *(const uint64_t *)(at + PVH_RSDP_PADDR);
 		guest_cmdline = cmdline ? (const char *)cmdline : "";
 	}
+	keep_cmdline();
 	cpu_enter(guest_run);
 }

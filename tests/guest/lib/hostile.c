@@ -3,6 +3,7 @@
  */
 #include "tests/guest/lib/hostile.h"
 
+#include <linux/virtio_balloon.h>
 #include <linux/virtio_console.h>
 
 #include "tests/guest/lib/blk.h"
@@ -86,6 +87,37 @@ static bool honest_net(void)
 	return false;
 }
 
+static bool balloon_do(struct vq *vq, const void *at, uint32_t len, bool write)
+{
+	const struct vq_buf buf = { at, len, write };
+
+	vq_add(vq, &buf, 1);
+	vq_kick(vq);
+	return vq_wait(vq, NULL) >= 0;
+}
+
+static bool honest_balloon(void)
+{
+	static uint8_t pages[4][4096] __attribute__((aligned(4096)));
+	static const unsigned queues[] = { 0, 1, 4 }; /* inflate, deflate, reports */
+	const uint32_t pfn = (uint32_t)((uint64_t)pages[2] >> 12);
+	volatile uint8_t *reported = pages[1], *inflated = pages[2];
+	struct virtio_dev dev;
+	static struct vq vq[3];
+
+	if (!virtio_find(&dev, VIRTIO_ID_BALLOON, 0) ||
+	    !virtio_negotiate(&dev, HOSTILE_RINGS | 1ull << VIRTIO_BALLOON_F_REPORTING))
+		return false;
+	for (unsigned i = 0; i < 3; i++)
+		if (!vq_init(&vq[i], &dev, queues[i], 0, VQ_POLLED))
+			return false;
+	virtio_driver_ok(&dev);
+	memset(pages, 1, sizeof(pages));
+	return balloon_do(&vq[2], pages[1], 4096, true) && !*reported && *inflated &&
+	       balloon_do(&vq[0], &pfn, sizeof(pfn), false) && !*inflated &&
+	       balloon_do(&vq[1], &pfn, sizeof(pfn), false) && pages[0][4095] && pages[3][0];
+}
+
 static struct vq console_in, console_out;
 
 static bool console_say(const char *text, uint32_t len)
@@ -162,6 +194,22 @@ struct target hostile_targets[] = {
 	  .queue = 1,
 	  .eager = true,
 	  .honest = honest_console },
+	/* As Linux counts; the honest driver uses the specification's number. */
+	{ .name = "balloon reports",
+	  .device_id = VIRTIO_ID_BALLOON,
+	  .queue = 2,
+	  .eager = true,
+	  .features = 1ull << VIRTIO_BALLOON_F_REPORTING,
+	  .honest = honest_balloon },
+	{ .name = "balloon inflate",
+	  .device_id = VIRTIO_ID_BALLOON,
+	  .eager = true,
+	  .honest = honest_balloon },
+	{ .name = "balloon deflate",
+	  .device_id = VIRTIO_ID_BALLOON,
+	  .queue = 1,
+	  .eager = true,
+	  .honest = honest_balloon },
 	/* The other ports are as the console; and a lie on the relay's own ends the machine. */
 	{ .name = "streams control in",
 	  .device_id = VIRTIO_ID_CONSOLE,
@@ -263,12 +311,19 @@ static bool breaks_in_time(struct target *target)
 	return true;
 }
 
+void hostile_clear(const struct target *target)
+{
+	if (target->device_id == VIRTIO_ID_BALLOON)
+		memset(hostile_scratch, 0, HOSTILE_SCRATCH_LEN);
+}
+
 void hostile_attack(struct target *target, const struct attack *attack)
 {
 	size_t mark = guest_alloc_mark();
 	struct vq *vq = &target->vq[target->queue];
 	bool bad = !hostile_open(target, attack->plain_only ? 0 : HOSTILE_RINGS, attack->before_ok);
 
+	hostile_clear(target);
 	attack->run(vq);
 	if (attack->before_ok)
 		virtio_driver_ok(&target->dev);

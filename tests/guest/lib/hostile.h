@@ -65,6 +65,12 @@ bool hostile_settle(struct target *target);
 struct target *hostile_target_of(uint16_t device_id);
 uint64_t hostile_random_number(void);
 
+/*
+ * What the balloon finds in scratch memory is page numbers, and what earlier attacks have left
+ * there may be those of this program's own pages. Random ones are of the first MiB, where nothing
+ * is kept.
+ */
+void hostile_clear(const struct target *target);
 void hostile_attack(struct target *target, const struct attack *attack);
 /* Rings filled with whatever comes. */
 void hostile_random(struct target *target);
@@ -72,6 +78,10 @@ void hostile_notifications(struct target *target);
 void hostile_requests(uint16_t device_id);
 void hostile_registers(uint16_t device_id);
 void hostile_races(uint16_t device_id);
+/* What the second CPU does from now on, again and again; NULL: nothing. STEP ends by itself. */
+void hostile_beside(void (*step)(void));
+/* Memory goes to the host while devices use it. */
+void hostile_pull(void);
 /* Where the transport is PCI. */
 void hostile_pci(uint16_t device_id);
 void hostile_ports(void);

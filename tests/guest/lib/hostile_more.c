@@ -61,6 +61,7 @@ void hostile_random(struct target *target)
 
 	for (unsigned i = 0; i < RANDOM_ROUNDS; i++) {
 		guest_alloc_back_to(mark);
+		hostile_clear(target);
 		bad = bad || !hostile_open(target, HOSTILE_RINGS, false);
 		for (unsigned j = 0; j < 4; j++)
 			random_round(&target->vq[target->queue]);
@@ -222,9 +223,20 @@ void hostile_registers(uint16_t device_id)
 static volatile unsigned race_kind; /* what the other CPU does; 0: nothing */
 static volatile unsigned race_done; /* counts its way through the loop */
 static struct vq *volatile race_vq;
+
+static void (*volatile race_beside)(void);
 static bool race_cpu;
 
-enum { RACE_NONE, RACE_RING, RACE_DESC, RACE_NOTIFY, RACE_REGISTERS, RACE_STATUS, RACE_KINDS };
+enum {
+	RACE_NONE,
+	RACE_RING,
+	RACE_DESC,
+	RACE_NOTIFY,
+	RACE_REGISTERS,
+	RACE_STATUS,
+	RACE_KINDS,
+	RACE_BESIDE = RACE_KINDS
+};
 
 static uint64_t race_random;
 
@@ -268,6 +280,9 @@ static void race_step(struct vq *vq, unsigned kind)
 	case RACE_STATUS:
 		virtio_set(vq->dev, V_STATUS, r & 1 ? 0 : 0xf);
 		break;
+	case RACE_BESIDE:
+		race_beside();
+		break;
 	default:
 		cpu_relax();
 		break;
@@ -296,6 +311,23 @@ static void race_set(unsigned kind)
 	seen = race_done;
 	while (race_done - seen < 2)
 		cpu_relax();
+}
+
+static void race_begin(void)
+{
+	if (race_cpu)
+		return;
+	race_cpu = cpu_start(1, race_run, NULL);
+	if (!race_cpu)
+		guest_die("there is no second CPU");
+}
+
+void hostile_beside(void (*step)(void))
+{
+	race_begin();
+	if (step)
+		race_beside = step;
+	race_set(step ? RACE_BESIDE : RACE_NONE);
 }
 
 /* What this CPU does meanwhile. */
@@ -349,11 +381,7 @@ void hostile_races(uint16_t device_id)
 		[RACE_STATUS] = "reset and started by another CPU",
 	};
 
-	if (!race_cpu) {
-		race_cpu = cpu_start(1, race_run, NULL);
-		if (!race_cpu)
-			guest_die("there is no second CPU");
-	}
+	race_begin();
 	for (unsigned kind = 1; kind < RACE_KINDS; kind++)
 		race(hostile_target_of(device_id), names[kind], kind);
 }
