@@ -253,7 +253,9 @@ $(BUILD)/%.gz: $(BUILD)/%
 COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \
 	vmm/kernel_config% vmm/machine% vmm/run% \
 	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% devices/pci.% devices/i8042% \
-	devices/rtc% devices/pvpanic% devices/power% devices/debug_exit% devices/virtio/virtio_pci_common% arch/%
+	devices/rtc% devices/pvpanic% devices/power% devices/debug_exit% devices/virtio/virtio_pci_common% \
+	devices/virtio/virtio.% devices/virtio/virtio_balloon% devices/virtio/virtio_net_ctrl% devices/virtio/console_control% \
+	devices/block/block_file% devices/net/tap_open% devices/net/passt_process% devices/char/char_show% vmm/io_threads% arch/%
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
