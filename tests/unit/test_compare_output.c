@@ -343,9 +343,26 @@ static void limits_are_for_what_has_limits(void **state)
 	free(compare);
 }
 
+static void a_software_kvm_is_told_with_its_cure(void **state)
+{
+	struct child child = { 0 };
+	char *complaint;
+
+	(void)state;
+	strcpy(child.err, "vmm: warning: this /dev/kvm interprets the guest's kernel (0.4 million "
+			  "instructions/s in ring 0): no stock kernel runs on it\n"
+			  "vmm: vCPU 0: KVM cannot go on\nrip 0\n");
+	complaint = child_complaint(&child);
+	assert_string_equal(complaint,
+			    "this /dev/kvm interprets the guest's kernel: --lab measures "
+			    "on an emulated host");
+	free(complaint);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_software_kvm_is_told_with_its_cure),
 		cmocka_unit_test(lines_become_values_and_texts),
 		cmocka_unit_test(strange_lines_are_made_harmless),
 		cmocka_unit_test(steps_are_found_among_other_lines),
