@@ -33,7 +33,7 @@ done
 		# "libc.so.6 => /lib/.../libc.so.6 (0x...)" and "/lib64/ld-linux... (0x...)"
 		{ ldd "$file" 2>/dev/null || :; } | sed -n 's/^.*[[:blank:]]\(\/[^ ]*\) (0x.*$/\1/p'
 	done
-	for file in ld.so.cache passwd group nsswitch.conf subuid subgid; do
+	for file in ld.so.cache passwd group nsswitch.conf subuid subgid resolv.conf hosts; do
 		[ ! -e "/etc/$file" ] || echo "/etc/$file"
 	done
 } | sort -u | while read -r file; do
