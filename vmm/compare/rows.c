@@ -308,7 +308,7 @@ const struct compare_row compare_rows[] = {
 	  .timed = "the same, after it has written to each page", .task = "touch",
 	  .key = "touch_during" },
 	{ BYTES_ROW("touch.after", "memory after it has freed them", "MiB"),
-	  .timed = "the same, a second after it has unmapped them", .task = "touch",
+	  .timed = "the same, once it has unmapped them and no more is given back", .task = "touch",
 	  .key = "touch_after" },
 
 	{ BYTES_ROW("image.apparent", "image, apparent size", "MiB"),
