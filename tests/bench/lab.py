@@ -2,9 +2,10 @@
 """Benchmarks on the emulated host, which counts instructions. README.md says how each figure is taken.
 
 usage: lab.py [--rounds N] [--loads boot,disk,net] [--peers A,B] [--kernel DIR] [--vmm FILE] [--merge] [--out DIR]
+              [--profile]
 Called by `make bench-lab`, which builds the monitor. DIR holds vmlinux and bzImage. Each load of each peer has an
 emulated host of its own, and what is known is written after each. --merge keeps what an earlier run in the same
---out has measured, and this one does not.
+--out has measured, and this one does not. --profile counts by function besides (profile_lab.py), which takes longer.
 """
 import argparse
 import copy
@@ -17,6 +18,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
+import profile_lab  # noqa: E402
 import report  # noqa: E402
 import run as wall  # noqa: E402
 
@@ -110,8 +112,11 @@ def labs(options):
 
 def run_lab(spec, timeout):
     """What one lab has seen: a list of runs, empty when it has failed twice."""
-    command = [os.path.join(ROOT, "tests", "lab", "run"), "--icount", "--timeout", timeout, "--",
-               "/usr/bin/python3", os.path.join(wall.HERE, "lab_inside.py"), json.dumps(spec)]
+    command = [os.path.join(ROOT, "tests", "lab", "run"), "--icount", "--timeout", timeout]
+    if spec.get("profile"):
+        os.makedirs(spec["profile"], exist_ok=True)
+        command += ["--rw", spec["profile"], "--profile", os.path.join(spec["profile"], "blocks")]
+    command += ["--", "/usr/bin/python3", os.path.join(wall.HERE, "lab_inside.py"), json.dumps(spec)]
     for _ in range(2):
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode == 0 and "[" in done.stdout:
@@ -141,6 +146,7 @@ def main():
     parser.add_argument("--vmm", default=os.path.join(wall.BUILD, "vmm"))
     parser.add_argument("--timeout", default="1500")
     parser.add_argument("--merge", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench-lab"))
     options = parser.parse_args()
     options.earlier = report.read(os.path.join(options.out, "bench.json")) if options.merge else []
@@ -152,10 +158,14 @@ def main():
         spec = build(directory, options.kernel)
         spec.update(vmm=os.path.abspath(options.vmm), rounds=options.rounds)
         for load, peer in labs(options):
-            seen = run_lab({**spec, "loads": ["" if load == "boot" else load], "peers": [peer] if peer else []},
-                           options.timeout)
+            one = {**spec, "loads": ["" if load == "boot" else load], "peers": [peer] if peer else []}
+            if options.profile and load != "boot" and peer:
+                one["profile"] = os.path.join(os.path.abspath(options.out), "profile", f"{peer}-{load}")
+            seen = run_lab(one, options.timeout)
             for run in seen:
                 add(figures, run)
+            if seen and "profile" in one:
+                profile_lab.read(figures, one, "lab: " + load)
             if not any(run["rows"] or (run["status"] == 0 and not run["load"]) for run in seen):
                 broken.append(f"{peer or HOST}, {load}")
             write(figures, about, options, broken)

@@ -109,6 +109,14 @@ def room(spec):
     return root
 
 
+def note_maps(spec, pid):
+    """What lies where in the monitor, for whoever reads the emulator's counts."""
+    if str(pid) in spec["notes"]["maps"]:
+        return
+    with open(f"/proc/{pid}/maps", encoding="ascii") as file:
+        spec["notes"]["maps"][str(pid)] = file.read().splitlines()
+
+
 def run(spec, peer, load):
     name, _, extra = peer.partition("+")
     env = dict(os.environ, KERNEL=spec["bzimage"] if "q35" in name else spec["vmlinux"], INITRD=spec["initrd"],
@@ -129,9 +137,11 @@ def run(spec, peer, load):
             words = line.decode(errors="replace").split()
             lines.append(line.decode(errors="replace").rstrip())
             if words[:1] == ["begin"]:
+                note_maps(spec, process.pid)
                 before = snapshot(process.pid)
             elif words[:1] == ["end"] and before:
                 after = snapshot(process.pid)
+                spec["notes"]["ends"].append([str(process.pid), peer, words[1], int(words[2])])
                 rows[words[1]] = {"operations": int(words[2]), "ns": int(words[3]),
                                   "spent": {key: after[key] - before.get(key, 0) for key in after}}
         ended.set()
@@ -141,6 +151,7 @@ def run(spec, peer, load):
 
 def main():
     spec = json.loads(sys.argv[1])
+    spec["notes"] = {"maps": {}, "ends": []}
     runs = []
     subprocess.run(["mount", "-t", "debugfs", "none", "/sys/kernel/debug"], check=False,
                    stderr=subprocess.DEVNULL)
@@ -180,6 +191,11 @@ def main():
         runs.append({"peer": "host itself", "load": "disk", "rows": rows, "seconds": 0, "status": 0})
     if "net" in spec["loads"]:
         server.kill()
+    if spec.get("profile"):
+        with open("/proc/kallsyms", encoding="ascii") as file:
+            spec["notes"]["symbols"] = file.read().splitlines()
+        with open(os.path.join(spec["profile"], "notes.json"), "w", encoding="ascii") as file:
+            json.dump(spec["notes"], file)
     print(json.dumps(runs))
 
 
