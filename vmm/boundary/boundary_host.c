@@ -270,11 +270,11 @@ static int host_run(const struct config *config, struct timeline *timeline)
 	host->config = config;
 	host->entry.fd = host->state.fd = -1;
 	ret = host_open(host, timeline);
-	/* Not after it: which of the two goes on first is the scheduler's to say. */
+	/* Not once there is a child: which of the two goes on first is the scheduler's to say. */
 	timeline_mark(timeline, "child");
+	timeline_log(timeline);
 	if (ret == 0)
 		ret = start_child(host);
-	timeline_log(timeline);
 	if (ret == 0)
 		status = process_serve(&host->process);
 	end_children();
