@@ -26,8 +26,9 @@ int blob_unpack(const uint8_t *packed, size_t packed_len, uint8_t **out, size_t 
 	memcpy(&size, packed + packed_len - sizeof(size), sizeof(size));
 	*len = le32toh(size);
 	if (*len <= UNPACKED_MAX)
-		*out = malloc(*len ? *len : 1);
+		*out = malloc(*len + 1);
 	if (*out) {
+		(*out)[*len] = '\0';
 		stream.next_out = *out;
 		stream.avail_out = (uInt)*len;
 		ret = inflate(&stream, Z_FINISH);

@@ -19,7 +19,7 @@
 
 #define BLOB_UNPACK(name, out, len) blob_unpack(name##_blob, name##_blob_len, out, len)
 
-/* The file's content, *LEN bytes on the heap. Any thread. 0 or -errno, logged. */
+/* The file's content, *LEN bytes and a NUL on the heap. Any thread. 0 or -errno, logged. */
 int blob_unpack(const uint8_t *packed, size_t packed_len, uint8_t **out, size_t *len) MUST_CHECK;
 
 #endif

@@ -7,23 +7,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/blob.h"
 #include "vmm/compare/child.h"
 #include "vmm/compare/server.h"
 
 const char *const compare_boundary_names[] = { "machine", "container", "host", NULL };
 const char *const compare_peer_names[] = { "qemu", "runc", "podman", "lxc", NULL };
 
-#define PEER_TEXT(name)                                                                            \
-	__asm__(".section .rodata\npeer_" #name ":\n.incbin \"" COMPARE_SCRIPTS "/peers/" #name    \
-		".sh\"\n.byte 0\n.previous\n");                                                    \
-	extern const char peer_##name[] __attribute__((visibility("hidden")))
+BLOB_EMBED(qemu, COMPARE_SCRIPTS "/peers/qemu.sh.gz");
+BLOB_EMBED(runc, COMPARE_SCRIPTS "/peers/runc.sh.gz");
+BLOB_EMBED(podman, COMPARE_SCRIPTS "/peers/podman.sh.gz");
+BLOB_EMBED(lxc, COMPARE_SCRIPTS "/peers/lxc.sh.gz");
 
-PEER_TEXT(qemu);
-PEER_TEXT(runc);
-PEER_TEXT(podman);
-PEER_TEXT(lxc);
-
-static const char *const peer_scripts[] = { peer_qemu, peer_runc, peer_podman, peer_lxc };
+/* In the order of their names. */
+static const struct {
+	const uint8_t *packed;
+	const uint64_t *len;
+} peer_scripts[] = {
+	{ qemu_blob, &qemu_blob_len },
+	{ runc_blob, &runc_blob_len },
+	{ podman_blob, &podman_blob_len },
+	{ lxc_blob, &lxc_blob_len },
+};
 
 /* Words of `vmm run` by boundary and network; a text that begins with "-" is words, else why not.
  */
@@ -237,7 +242,7 @@ static int make_peer(const struct compare *compare, const struct compare_column 
 	}
 	ret = add(&script, "/bin/sh");
 	if (!ret)
-		ret = add_path(&script, "-euc", "%s", column->script);
+		ret = add_path(&script, "-euc", "%s", (const char *)column->script);
 	if (!ret)
 		ret = add(&script, column->name);
 	if (!ret)
@@ -300,6 +305,7 @@ char *compare_command_text(const struct compare_command *command)
 int compare_add_column(struct compare *compare, const char *name)
 {
 	struct compare_column *column = &compare->columns[compare->column_count];
+	size_t len;
 
 	for (unsigned i = 0; i < compare->column_count; i++)
 		if (strcmp(compare->columns[i].name, name) == 0)
@@ -317,9 +323,9 @@ int compare_add_column(struct compare *compare, const char *name)
 		if (strcmp(compare_peer_names[i], name) == 0) {
 			column->name = compare_peer_names[i];
 			column->is_peer = true;
-			column->script = peer_scripts[i];
 			compare->column_count++;
-			return 0;
+			return blob_unpack(peer_scripts[i].packed, *peer_scripts[i].len,
+					   &column->script, &len);
 		}
 	}
 	return -EINVAL;

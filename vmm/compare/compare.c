@@ -49,8 +49,10 @@ void compare_fini(struct compare *compare)
 			free(compare->cells[row][i].reason);
 		}
 	}
-	for (size_t i = 0; i < COMPARE_COLUMNS_MAX; i++)
+	for (size_t i = 0; i < COMPARE_COLUMNS_MAX; i++) {
 		free(compare->columns[i].reason);
+		free(compare->columns[i].script);
+	}
 	for (size_t i = 0; i < compare->fact_count; i++) {
 		free(compare->facts[i].name);
 		free(compare->facts[i].value);

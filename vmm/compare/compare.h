@@ -114,9 +114,9 @@ struct compare_cell {
 struct compare_column {
 	const char *name;
 	bool is_peer;
-	const char *script; /* a peer's text; NULL: a boundary */
-	char *reason;	    /* owned: why nothing runs in it */
-	unsigned silences;  /* how often it gave no answer */
+	uint8_t *script;   /* owned: a peer's text; NULL: a boundary */
+	char *reason;	   /* owned: why nothing runs in it */
+	unsigned silences; /* how often it gave no answer */
 };
 
 /* Facts that a report shows: condition by condition. */

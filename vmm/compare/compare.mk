@@ -11,6 +11,6 @@ $(BUILD)/gen/compare/%.sh: vmm/compare/%.sh vmm/compare/compare.mk
 	@mkdir -p $(@D)
 	$(Q)sed -e 's/^\t*//' -e '/^# /d' -e '/^#$$/d' -e '/^$$/d' $< >$@
 CPPFLAGS += -DCOMPARE_SCRIPTS='"$(BUILD)/gen/compare"'
-compare_SCRIPTS := $(patsubst vmm/%,$(BUILD)/gen/%,$(wildcard vmm/compare/*.sh vmm/compare/peers/*.sh))
+compare_SCRIPTS := $(patsubst vmm/%,$(BUILD)/gen/%.gz,$(wildcard vmm/compare/*.sh vmm/compare/peers/*.sh))
 $(BUILD)/obj/vmm/compare/root.o: $(BUILD)/gen/vmm-load.gz $(compare_SCRIPTS)
 $(BUILD)/obj/vmm/compare/command.o: $(compare_SCRIPTS)

@@ -19,15 +19,9 @@
 
 #define ROOT_WORDS_MAX 32
 
-__asm__(".pushsection .rodata\n"
-	"setup_root:\n.incbin \"" COMPARE_SCRIPTS "/setup-root.sh\"\n.byte 0\n.popsection\n");
-extern const char setup_root[] __attribute__((visibility("hidden")));
-
-__asm__(".pushsection .rodata\n"
-	"take_in:\n.incbin \"" COMPARE_SCRIPTS "/take-in.sh\"\n.byte 0\n.popsection\n");
-extern const char take_in[] __attribute__((visibility("hidden")));
-
-/* The workload program. */
+/* The scripts that make the root and take it into memory, and the workload program. */
+BLOB_EMBED(setup_root, COMPARE_SCRIPTS "/setup-root.sh.gz");
+BLOB_EMBED(take_in, COMPARE_SCRIPTS "/take-in.sh.gz");
 BLOB_EMBED(load, COMPARE_LOAD_FILE);
 
 static int make_directory(const char *path)
@@ -117,11 +111,16 @@ static void add_needs(const struct compare *compare, char *words[], unsigned cou
 
 static int make_root(struct compare *compare)
 {
-	char *words[ROOT_WORDS_MAX] = { (char *)"/bin/sh",    (char *)"-c",   (char *)setup_root,
+	auto_free uint8_t *script = NULL;
+	char *words[ROOT_WORDS_MAX] = { (char *)"/bin/sh",    (char *)"-c",   NULL,
 					(char *)"setup-root", compare->cache, compare->load };
 	struct child child;
-	int ret;
+	size_t len;
+	int ret = BLOB_UNPACK(setup_root, &script, &len);
 
+	if (ret)
+		return ret;
+	words[2] = (char *)script;
 	add_needs(compare, words, 6);
 	ret = child_start(&child, words);
 	child_close_input(&child);
@@ -173,7 +172,7 @@ static int copy_root(struct compare *compare)
 	const char *kernel = compare->kernel ? compare->kernel : "";
 	char *words[] = { (char *)"/bin/sh",
 			  (char *)"-c",
-			  (char *)take_in,
+			  NULL,
 			  (char *)"take-in",
 			  from,
 			  NULL,
@@ -181,9 +180,16 @@ static int copy_root(struct compare *compare)
 			  (char *)kernel,
 			  NULL,
 			  NULL };
+	auto_free uint8_t *script = NULL;
 	struct child child;
-	int ret;
+	size_t len;
+	int ret = BLOB_UNPACK(take_in, &script, &len);
 
+	if (ret) {
+		compare->root = NULL; /* freed here */
+		return ret;
+	}
+	words[2] = (char *)script;
 	compare->root = compare_text("%s/root", compare->scratch);
 	config = compare_text("%.*s/config",
 			      (int)(strrchr(kernel, '/') ? strrchr(kernel, '/') - kernel : 0),
