@@ -19,7 +19,7 @@ CSTD     := -std=gnu17 -D_GNU_SOURCE
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	    -Wimplicit-fallthrough -Werror
 OPT      ?= -O2
-COLD_OPT ?= $(OPT:-O2=-Os)
+COLD_OPT ?= $(OPT:-O2=-Oz)
 CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections
 CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init.gz"'
 LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed
@@ -255,7 +255,9 @@ COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/
 	vmm/kvm_host% vmm/vm.% vmm/partition% vmm/timeline% devices/char/terminal% devices/pci.% devices/i8042% \
 	devices/rtc% devices/pvpanic% devices/power% devices/debug_exit% devices/virtio/virtio_pci_common% \
 	devices/virtio/virtio.% devices/virtio/virtio_balloon% devices/virtio/virtio_net_ctrl% devices/virtio/console_control% \
-	devices/block/block_file% devices/net/tap_open% devices/net/passt_process% devices/char/char_show% vmm/io_threads% arch/%
+	devices/block/block_file% devices/block/file_lock% devices/block/nameless_file% devices/net/tap_open% \
+	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% \
+	vmm/main% vmm/beside% vmm/blob% vmm/io_threads% arch/%
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
