@@ -109,6 +109,10 @@ vmm_SRC := \
 	vmm/machine.c \
 	vmm/run.c \
 	vmm/boundary/relay.c \
+	vmm/boundary/keep_parse.c \
+	vmm/boundary/keep_collect.c \
+	vmm/boundary/keep_merge.c \
+	vmm/boundary/keep.c \
 	vmm/boundary/process_user.c \
 	vmm/boundary/process_enter.c \
 	vmm/boundary/process_ids.c \
@@ -132,6 +136,7 @@ vmm_SRC := \
 	vmm/image/initramfs.c \
 	vmm/image/module_unpack.c \
 	vmm/image/modules.c \
+	vmm/guest/keep_send.c \
 	vmm/guest/pump.c \
 	vmm/guest/spawn.c \
 	vmm/guest/relay_run.c \

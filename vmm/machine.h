@@ -35,7 +35,7 @@ struct machine_port {
 	uint16_t in_size;	/* buffers that the guest keeps for input; a power of two */
 };
 
-#define MACHINE_PORTS_MAX 4
+#define MACHINE_PORTS_MAX 5
 
 struct machine_ports {
 	struct machine_port port[MACHINE_PORTS_MAX];

@@ -16,10 +16,10 @@ boot_enter "$@"
 
 export XDG_CACHE_HOME=$work/cache
 root=$work/root
-mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$work/www" "$work/dir"
+mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$root/srv/deep" "$work/www" "$work/dir"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for name in sh cat dd echo env head httpd id ip ls mount ping rm sed sleep sort touch true uname \
-	wget yes; do
+for name in sh cat chmod dd echo env head httpd id ip ln ls mkdir mount ping rm sed sleep sort stat \
+	touch true uname wget yes; do
 	ln -s busybox "$root/bin/$name"
 done
 echo 'root:x:0:0::/:/bin/sh
@@ -28,6 +28,7 @@ echo 'root:x:0:
 guest:x:1235:
 audio:x:29:guest' >"$root/etc/group"
 echo untouched >"$root/etc/mark"
+echo below >"$root/srv/deep/file"
 echo "a page" >"$work/www/page"
 echo within >"$work/dir/file"
 chmod -R go+rX "$root"
@@ -45,7 +46,7 @@ run()
 
 run_net()
 {
-	"$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --timeout 200 "$@"
+	"${run_as[@]}" "$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --timeout 200 "$@"
 }
 
 # background FILE OPTION... -- COMMAND: its output in FILE, its number in $pid.
@@ -77,6 +78,65 @@ root_is_thrown_away()
 	[ "$(cat "$root/etc/mark")" = untouched ]
 	[ -e "$root/bin/wget" ]
 	expect 127 run -- nonsense
+}
+
+# What one run writes the next one sees, as machine or as container; what it deletes is gone.
+keeps()
+{
+	local kept=$work/$1/keep
+
+	mkdir -p "$kept"
+	[ "$1" != user ] || chown "$user:$user" "$kept"
+	expect 7 run --keep "$kept" -- sh -c 'set -e; echo new >/etc/mark; rm /bin/wget; rm -r /srv
+		mkdir -p /srv/own /a/b; echo 1 >/a/one; ln /a/one /a/two; ln -s /etc/mark /link
+		dd if=/dev/urandom of=/big bs=1M count=8 2>/dev/null; chmod 4711 /big; exit 7' \
+		2>"$work/keeps-$1"
+	cat "$work/keeps-$1"
+	grep "1 files have lost their set-user-ID" "$work/keeps-$1"
+	[ "$(cat "$root/etc/mark" "$kept/etc/mark")" = "untouched
+new" ]
+	[ -c "$kept/bin/wget" ]
+	[ -e "$root/bin/wget" ]
+	[ -d "$kept/srv/own" ]
+	[ "$kept/a/one" -ef "$kept/a/two" ]
+	[ "$(stat -c %s:%a "$kept/big")" = 8388608:711 ]
+	run --keep "$kept" -- sh -c 'set -e; [ $(cat /link) = new ]; [ ! -e /bin/wget ]; [ -d /srv/own ]
+		[ ! -e /srv/deep ]; rm -r /srv /a/two; echo 2 >>/a/one'
+	[ -c "$kept/srv" ]
+	"${run_as[@]}" "$vmm" run --as container --net none --rootfs "$root" --keep "$kept" -- \
+		sh -c 'set -e; [ ! -e /srv ]; [ $(cat /etc/mark) = new ]; [ $(sed -n 2p /a/one) = 2 ]
+		mkdir /srv; echo c >/srv/c; rm /link'
+	run --keep "$kept" -- sh -c 'set -e; [ $(cat /srv/c) = c ]; [ ! -e /srv/deep ]; [ ! -e /link ]'
+	[ -z "$(find "${kept%/*}" -maxdepth 1 -name ".vmm-*")" ]
+}
+
+# An ordinary user may write beside what he keeps, and has a root of his own.
+keeps_for_a_user()
+{
+	mkdir "$work/user"
+	cp -a "$root" "$work/user/root"
+	cp "$kernel" "$work/user/vmlinux"
+	chown -R "$user:$user" "$work/user"
+	run_as=("${as_user[@]}" env "XDG_CACHE_HOME=$work/user/cache" "XDG_RUNTIME_DIR=$work/user")
+	root=$work/user/root
+	kernel=$work/user/vmlinux
+	keeps user
+}
+
+# Other ways to end leave what was kept before.
+keeps_what_was()
+{
+	local kept=$work/old/keep
+
+	mkdir -p "$kept"
+	echo old >"$kept/file"
+	expect 120 run --keep "$kept" -- sh -c 'echo new >/file; echo c >/proc/sysrq-trigger; sleep 99' \
+		2>"$work/keeps-old"
+	grep "old/keep is as it was: what the command wrote is lost" "$work/keeps-old"
+	[ "$(cat "$kept/file")" = old ]
+	expect 127 run --keep "$kept" -- nonsense
+	[ "$(cat "$kept/file")" = old ]
+	[ -z "$(find "$work/old" -maxdepth 1 -name ".vmm-*")" ]
 }
 
 streams()
@@ -205,6 +265,9 @@ no_passt()
 # One image first, so that no case makes one while another waits for it.
 check "a command's words and status come through" words_and_status
 beside "the root is written, and thrown away" root_is_thrown_away
+beside "what was written is kept, and seen by the next run" keeps one
+beside "what an ordinary user writes is kept" keeps_for_a_user
+beside "a panic takes nothing from what was kept" keeps_what_was
 beside "streams are apart, byte by byte" streams
 beside "volumes are directories and images" volumes
 beside "pages are fetched both ways" network

@@ -27,6 +27,7 @@ static struct config make_config(void)
 		.env_count = 2,
 		.volume_count = 2,
 		.net_count = 3,
+		.keep = (char *)"kept",
 	};
 
 	config.volumes[0] = (struct config_volume){ (char *)"a", (char *)"/a b", true };
@@ -46,6 +47,7 @@ static const struct machine_facts facts = {
 		  .group_count = 2,
 		  .home = "/home/u" },
 	.volume_types = { "erofs", "ext4" },
+	.keep_disk = 3,
 	.terminal = true,
 	.columns = 80,
 	.rows = 24,
@@ -86,6 +88,8 @@ static void what_is_written_is_read(void **state)
 	assert_string_equal(workload.volumes[1].device, "vdc");
 	assert_string_equal(workload.volumes[1].type, "ext4");
 	assert_false(workload.volumes[1].read_only);
+	assert_true(workload.keep);
+	assert_string_equal(workload.keep_device, "vdd");
 	assert_int_equal(workload.net_count, 3);
 	assert_string_equal(workload.nets[0].ip, "dhcp");
 	assert_string_equal(workload.nets[1].gateway, "10.0.0.1");

@@ -12,6 +12,7 @@
 
 #include "devices/char/char.h"
 #include "vmm/boundary/relay.h"
+#include "vmm/guest/keep.h"
 #include "vmm/guest/relay_parse.h"
 #include "vmm/log.h"
 
@@ -162,6 +163,26 @@ static void ports_have_the_protocols_names(void **state)
 		assert_string_equal(env->owner->ports.port[i].name, names[i]);
 }
 
+/* What the command wrote has a port where somebody wants it. */
+static void what_is_kept_has_a_port(void **state)
+{
+	struct env *env = *state;
+	struct relay_options options = { .in_fd = -1,
+					 .out_fd = -1,
+					 .err_fd = env->err[1],
+					 .keeps = true,
+					 .keep_fd = env->out[1] };
+	const struct machine_ports *ports;
+	struct relay *relay;
+
+	assert_int_equal(relay_create(&relay, &options), 0);
+	assert_false(relay_has_started(relay));
+	ports = &relay_owner(relay)->ports;
+	assert_int_equal(ports->count, MACHINE_PORTS_MAX);
+	assert_string_equal(ports->port[1].name, KEEP_PORT);
+	relay_destroy(relay);
+}
+
 static void status_ends_the_machine(void **state)
 {
 	struct env *env = *state;
@@ -295,6 +316,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(ports_have_the_protocols_names),
+		TEST(what_is_kept_has_a_port),
 		TEST(status_ends_the_machine),
 		TEST(first_status_counts),
 		TEST(want_of_memory_keeps_the_status),

@@ -45,7 +45,7 @@ struct env {
 
 static void guest_main(const int port[PORTS], const struct workload *workload)
 {
-	struct relay_guest relay = { port[CONTROL], port[IN], port[OUT], port[ERR], 0, false };
+	struct relay_guest relay = { port[CONTROL], port[IN], port[OUT], port[ERR], -1, 0, false };
 	char error[128] = "";
 	int ret;
 

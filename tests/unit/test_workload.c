@@ -31,12 +31,13 @@ static void all_keys_are_read(void **state)
 	struct workload workload;
 
 	(void)state;
-	assert_true(parse(&workload,
-			  "vmm-workload 1|module=/vmm/a.ko|module=/vmm/b.ko|root=vda|"
-			  "volume=vdb ext4 rw /srv/my data|volume=vdc erofs ro /opt|"
-			  "net=dhcp|net=10.0.0.2/24 10.0.0.1|net=|hostname=h|uid=1000|gid=100|"
-			  "group=4|group=20|terminal=80 24|cwd=/tmp|arg=sh|arg=|arg=a=b\n|"
-			  "env=A=|env=B=x=y|end|"));
+	assert_true(
+		parse(&workload,
+		      "vmm-workload 1|module=/vmm/a.ko|module=/vmm/b.ko|root=vda|"
+		      "volume=vdb ext4 rw /srv/my data|volume=vdc erofs ro /opt|"
+		      "keep=vdd|net=dhcp|net=10.0.0.2/24 10.0.0.1|net=|hostname=h|uid=1000|gid=100|"
+		      "group=4|group=20|terminal=80 24|cwd=/tmp|arg=sh|arg=|arg=a=b\n|"
+		      "env=A=|env=B=x=y|end|"));
 	assert_int_equal(workload.module_count, 2);
 	assert_string_equal(workload.modules[1], "/vmm/b.ko");
 	assert_string_equal(workload.root, "vda");
@@ -46,6 +47,8 @@ static void all_keys_are_read(void **state)
 	assert_string_equal(workload.volumes[0].target, "/srv/my data");
 	assert_false(workload.volumes[0].read_only);
 	assert_true(workload.volumes[1].read_only);
+	assert_true(workload.keep);
+	assert_string_equal(workload.keep_device, "vdd");
 	assert_int_equal(workload.net_count, 3);
 	assert_string_equal(workload.nets[0].ip, "dhcp");
 	assert_null(workload.nets[0].gateway);
@@ -127,6 +130,8 @@ static void anything_else_is_refused(void **state)
 		"volume=vdb ext4 rw /a/../b",
 		"volume=",
 		"net=a b c",
+		"keep=../vdb",
+		"keep=|keep=",
 	};
 	struct workload workload;
 	char text[256];

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "vmm/boundary/boundary.h"
+#include "vmm/boundary/keep.h"
 #include "vmm/boundary/machine_initramfs.h"
 #include "vmm/boundary/relay.h"
 #include "vmm/end.h"
@@ -40,11 +41,10 @@ static int machine_refuse(const struct config *config)
 	if (config->net_count && config->nets[0].kind == CONFIG_NET_BRIDGE)
 		return refuse("--net bridge", "is for containers: put a tap on a bridge and write "
 					      "tap=NAME, or use --as container");
-	if (config->keep)
-		return refuse("--keep", "a machine's writes cannot be kept yet: use a volume, or "
-					"--as container");
-	if (1 + config->volume_count + config->disk_count > CONFIG_DISKS_MAX)
-		return refuse("--volume", "a machine has room for 15 volumes and disks");
+	/* The root, and what is kept, are disks as well. */
+	if ((config->keep ? 2 : 1) + config->volume_count + config->disk_count > CONFIG_DISKS_MAX)
+		return refuse("--volume", "a machine has room for 15 volumes and disks, or 14 with "
+					  "--keep");
 	return 0;
 }
 
@@ -108,8 +108,9 @@ struct preparation {
 	struct config config; /* with the machine's disks; shares its texts with the original */
 	struct machine_facts facts;
 	struct relay *relay;
-	int fds[1 + CONFIG_VOLUMES_MAX];
-	char paths[1 + CONFIG_VOLUMES_MAX][PROC_PATH_LEN];
+	struct keep *keep; /* NULL: what is written is thrown away */
+	int fds[2 + CONFIG_VOLUMES_MAX];
+	char paths[2 + CONFIG_VOLUMES_MAX][PROC_PATH_LEN];
 	unsigned fd_count;
 	int initramfs_fd;
 	char initramfs_path[PROC_PATH_LEN];
@@ -176,7 +177,25 @@ static int add_volume(struct preparation *p, unsigned index)
 	return 0;
 }
 
-/* The image first, then the volumes, then what --disk named. */
+/* What earlier runs wrote, which this one goes on with. */
+static int add_keep(struct preparation *p)
+{
+	int fd;
+	int ret = keep_create(&p->keep, p->config.keep, p->config.memory_len);
+
+	if (ret < 0)
+		return ret;
+	if (keep_has_nothing(p->keep))
+		return 0;
+	ret = image_from_dir(p->config.keep, &fd);
+	if (ret < 0)
+		return ret;
+	p->facts.keep_disk = p->config.disk_count;
+	add_disk(p, fd, true);
+	return 0;
+}
+
+/* The image first, then the volumes, then what is kept, then what --disk named. */
 static int prepare_disks(struct preparation *p, const struct config *config)
 {
 	int fd;
@@ -188,6 +207,8 @@ static int prepare_disks(struct preparation *p, const struct config *config)
 	add_disk(p, fd, true);
 	for (unsigned i = 0; ret == 0 && i < config->volume_count; i++)
 		ret = add_volume(p, i);
+	if (ret == 0 && config->keep)
+		ret = add_keep(p);
 	for (unsigned i = 0; i < config->disk_count; i++)
 		p->config.disks[p->config.disk_count++] = config->disks[i];
 	return ret;
@@ -215,6 +236,8 @@ static int prepare_relay(struct preparation *p)
 		.in_fd = STDIN_FILENO,
 		.out_fd = STDOUT_FILENO,
 		.err_fd = STDERR_FILENO,
+		.keeps = p->keep,
+		.keep_fd = p->keep ? keep_get_fd(p->keep) : -1,
 		.memory_len = p->config.memory_len,
 	};
 	int ret = relay_create(&p->relay, &options);
@@ -251,10 +274,14 @@ static int machine_run(const struct config *config, struct timeline *timeline)
 {
 	struct preparation p = { .config = *config, .initramfs_fd = -1 };
 	int status = EXIT_STATUS_HOST;
+	bool ran = false;
 
 	if (prepare(&p, config, timeline) == 0)
 		status = run_machine_for(&p.config, timeline, relay_owner(p.relay));
+	if (p.relay)
+		ran = relay_has_started(p.relay);
 	relay_destroy(p.relay);
+	keep_destroy(p.keep, ran);
 	if (p.initramfs_fd >= 0)
 		close(p.initramfs_fd);
 	while (p.fd_count)

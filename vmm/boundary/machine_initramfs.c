@@ -72,6 +72,14 @@ static void put_user(FILE *out, const struct process_user *user)
 		put(out, "group=%u", user->groups[i]);
 }
 
+static void put_keep(FILE *out, const struct machine_facts *facts)
+{
+	if (facts->keep_disk)
+		put(out, "keep=vd%c", 'a' + (int)facts->keep_disk);
+	else
+		put(out, "keep=");
+}
+
 /* passt answers by DHCP; what else a card is told depends on who is behind it. */
 static void put_net(FILE *out, const struct config_net *net)
 {
@@ -94,6 +102,8 @@ void machine_workload_write(FILE *out, const struct config *config,
 		put(out, "volume=vd%c %s %s %s", 'b' + (int)i, facts->volume_types[i],
 		    volume->read_only ? "ro" : "rw", volume->target);
 	}
+	if (config->keep)
+		put_keep(out, facts);
 	for (unsigned i = 0; i < config->net_count; i++)
 		put_net(out, &config->nets[i]);
 	put(out, "hostname=%s", config->hostname);

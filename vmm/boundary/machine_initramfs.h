@@ -17,6 +17,7 @@
 struct machine_facts {
 	struct process_user user;
 	const char *volume_types[CONFIG_VOLUMES_MAX]; /* file systems; volume i is disk 1 + i */
+	unsigned keep_disk; /* number of the disk with what was kept; 0: nothing was so far */
 	bool terminal;
 	uint16_t columns;
 	uint16_t rows;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "vmm/boundary/keep.h"
 #include "vmm/log.h"
 
 /* Not <sys/mount.h>, whose constants collide with the kernel's header. */
@@ -53,6 +54,8 @@ static int open_keep(struct process_root *root)
 	struct stat keep, parent;
 	int ret = open_dir("keep", root->config->keep, &root->keep_fd);
 
+	if (ret == 0)
+		ret = keep_lock(root->config->keep, &root->keep_lock_fd);
 	if (ret < 0)
 		return ret;
 	root->keep_parent_fd = openat(root->keep_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -77,7 +80,11 @@ int process_root_open(struct process_root *root, const struct config *config, co
 	int ret;
 
 	*root = (struct process_root){
-		.config = config, .rootfs_fd = -1, .keep_fd = -1, .keep_parent_fd = -1
+		.config = config,
+		.rootfs_fd = -1,
+		.keep_fd = -1,
+		.keep_parent_fd = -1,
+		.keep_lock_fd = -1,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(root->volume_fds); i++)
 		root->volume_fds[i] = -1;
@@ -105,6 +112,8 @@ void process_root_close(struct process_root *root)
 		if (root->volume_fds[i] >= 0)
 			close(root->volume_fds[i]);
 	}
+	if (root->keep_lock_fd >= 0)
+		close(root->keep_lock_fd);
 	if (root->keep_parent_fd >= 0)
 		close(root->keep_parent_fd);
 	if (root->keep_fd >= 0)
@@ -150,9 +159,10 @@ static int mount_overlay(const struct process_root *root, bool in_user_ns)
 			return log_errno(errno, "make %s", upper);
 		copy_attributes(root, upper);
 	}
+	/* What is kept has the same marks whoever mounts it. */
 	len = snprintf(options, sizeof(options),
 		       "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", root->rootfs_fd, upper,
-		       work, in_user_ns ? ",userxattr" : "");
+		       work, in_user_ns || root->keep_fd >= 0 ? ",userxattr" : "");
 	if (len >= (int)sizeof(options) || len >= (int)sysconf(_SC_PAGESIZE))
 		return log_errno(ENAMETOOLONG, "%s", root->base);
 	if (mount("vmm", root->path, "overlay", 0, options) == 0)

@@ -21,6 +21,7 @@ struct process_root {
 	int keep_fd;		  /* -1: writes are thrown away */
 	char work_name[NAME_MAX]; /* --keep: the overlay's own directory, beside it */
 	int keep_parent_fd;
+	int keep_lock_fd; /* nobody else uses it */
 	int volume_fds[CONFIG_VOLUMES_MAX];
 };
 

@@ -16,6 +16,7 @@
 
 #include "devices/char/char_stream.h"
 #include "devices/char/terminal.h"
+#include "vmm/guest/keep.h"
 #include "vmm/guest/relay.h"
 #include "vmm/guest/relay_parse.h"
 #include "vmm/log.h"
@@ -24,7 +25,7 @@
 #define WAITING_LEN 512
 /* How soon it is looked again whether all output is out, where nothing tells. */
 #define DRAIN_NS    2000000ull
-#define STREAMS_MAX 3
+#define STREAMS_MAX 4
 
 struct relay {
 	struct run_owner owner;
@@ -40,7 +41,8 @@ struct relay {
 	struct char_stream *streams[STREAMS_MAX];
 	unsigned stream_count;
 	struct loop_timer drain_timer;
-	bool exiting; /* the command has ended with STATUS */
+	bool started; /* the command was */
+	bool exiting; /* it has ended with STATUS */
 	int status;
 };
 
@@ -129,6 +131,7 @@ static void relay_on_idle(void *opaque)
 
 static void relay_on_ready(struct relay *relay)
 {
+	relay->started = true;
 	timeline_mark(relay->timeline, "the command starts");
 	timeline_log(relay->timeline);
 	relay_send_size(relay);
@@ -278,9 +281,13 @@ static int relay_add_stream(struct relay *relay, const char *name, int in_fd, in
 static int relay_open(struct relay *relay)
 {
 	const struct relay_options *options = &relay->options;
-	int ret;
+	int ret = 0;
 
 	relay_add_port(relay, RELAY_PORT_CONTROL, &relay->control, 8);
+	if (options->keeps)
+		ret = relay_add_stream(relay, KEEP_PORT, -1, options->keep_fd, 2);
+	if (ret < 0)
+		return ret;
 	if (options->terminal) {
 		terminal_init(&relay->terminal, options->in_fd);
 		ret = relay_add_stream(relay, RELAY_PORT_TTY, options->in_fd, options->out_fd, 8);
@@ -337,6 +344,11 @@ void relay_destroy(struct relay *relay)
 const struct run_owner *relay_owner(struct relay *relay)
 {
 	return &relay->owner;
+}
+
+bool relay_has_started(const struct relay *relay)
+{
+	return relay->started;
 }
 
 bool relay_get_size(struct relay *relay, uint16_t *columns, uint16_t *rows)

@@ -19,6 +19,8 @@ struct relay_options {
 	int in_fd;
 	int out_fd;
 	int err_fd;
+	bool keeps;	     /* what was written comes out of a port of its own, to keep_fd */
+	int keep_fd;	     /* borrowed */
 	uint64_t memory_len; /* the machine's, for the line that says that it was too little */
 };
 
@@ -32,6 +34,9 @@ void relay_destroy(struct relay *relay);
 
 /* For run_machine_for. Borrowed from RELAY. */
 const struct run_owner *relay_owner(struct relay *relay);
+
+/* Whether the command was started. */
+bool relay_has_started(const struct relay *relay);
 
 /* The terminal's size in characters; false when there is none. */
 bool relay_get_size(struct relay *relay, uint16_t *columns, uint16_t *rows);

@@ -7,6 +7,7 @@ guest_init_SRC := \
 	vmm/guest/guest_init.c \
 	vmm/guest/guest_mount.c \
 	vmm/guest/guest_net.c \
+	vmm/guest/keep_send.c \
 	vmm/guest/pump.c \
 	vmm/guest/relay_guest.c \
 	vmm/guest/relay_parse.c \

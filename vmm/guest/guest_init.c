@@ -16,6 +16,7 @@
 
 #include "vmm/guest/guest_mount.h"
 #include "vmm/guest/guest_net.h"
+#include "vmm/guest/keep_send.h"
 #include "vmm/guest/relay_guest.h"
 #include "vmm/guest/workload.h"
 
@@ -95,9 +96,9 @@ static void kill_before_thrashing(void)
 }
 
 /* All that comes before the command. */
-static int prepare(const struct workload *workload)
+static int prepare(const struct workload *workload, int *upper_fd)
 {
-	int ret = guest_mount_root(workload, error_text, sizeof(error_text));
+	int ret = guest_mount_root(workload, upper_fd, error_text, sizeof(error_text));
 
 	if (ret == 0)
 		ret = guest_mount_system(error_text, sizeof(error_text));
@@ -128,23 +129,28 @@ int main(void)
 	struct relay_guest relay;
 	struct workload workload;
 	const char *what = "";
-	int status;
+	int status, upper_fd = -1;
 
 	if (guest_mount_first(error_text, sizeof(error_text)) < 0 || read_workload(&workload) < 0)
 		end_machine();
 	/* Told when there is a port to tell it through. */
 	load_modules(&workload);
 	status = relay_guest_open(&relay, workload.terminal, "/dev", &what);
+	if (status == 0 && workload.keep)
+		status = relay_guest_open_keep(&relay, "/dev", &what);
 	if (status < 0) {
 		fail("open the port", what, strerror(-status));
 		end_machine();
 	}
-	if (error_text[0] || prepare(&workload) < 0) {
+	if (error_text[0] || prepare(&workload, &upper_fd) < 0) {
 		relay_guest_fail(&relay, error_text);
 		end_machine();
 	}
 	status = relay_guest_run(&relay, &workload, error_text, sizeof(error_text));
 	guest_mount_finish(&workload);
+	/* Where it fails, the monitor knows. */
+	if (status >= 0 && upper_fd >= 0)
+		keep_send(relay.keep_fd, upper_fd);
 	if (status < 0)
 		relay_guest_fail(&relay, error_text);
 	else

@@ -64,11 +64,38 @@ static int make_upper(void)
 	return chmod("/vmm/upper/root", st.st_mode & 07777);
 }
 
-int guest_mount_root(const struct workload *workload, char *error, size_t error_len)
+/*
+ * What earlier runs wrote, and the root below it, as one: LOWER. Its marks are those that the
+ * monitor's overlays write, user.overlay.*; not every kernel can write such to a tmpfs, so an
+ * overlay of its own reads them.
+ */
+static int mount_kept(const struct workload *workload, const char **lower, char *error,
+		      size_t error_len)
 {
-	static const char options[] =
-		"lowerdir=/vmm/lower,upperdir=/vmm/upper/root,workdir=/vmm/upper/work";
 	char device[80];
+
+	*lower = "/vmm/lower";
+	if (!workload->keep_device)
+		return 0;
+	snprintf(device, sizeof(device), "/dev/%s", workload->keep_device);
+	if (wait_for_device(device) < 0)
+		return fail(error, error_len, "wait for", device);
+	if (mkdir("/vmm/keep", 0755) < 0 || mkdir("/vmm/both", 0755) < 0 ||
+	    mount(device, "/vmm/keep", "erofs", MS_RDONLY, NULL) < 0)
+		return fail(error, error_len, "mount", "what was kept");
+	*lower = "/vmm/both";
+	if (mount("overlay", "/vmm/both", "overlay", MS_RDONLY,
+		  "lowerdir=/vmm/keep:/vmm/lower,userxattr") < 0)
+		return fail(error, error_len, "mount", "what was kept, over the root");
+	return 0;
+}
+
+int guest_mount_root(const struct workload *workload, int *upper_fd, char *error, size_t error_len)
+{
+	char device[80], options[160];
+	const char *lower;
+
+	*upper_fd = -1;
 
 	snprintf(device, sizeof(device), "/dev/%s", workload->root);
 	if (wait_for_device(device) < 0)
@@ -80,6 +107,14 @@ int guest_mount_root(const struct workload *workload, char *error, size_t error_
 		return fail(error, error_len, "mount", "the root's image (CONFIG_EROFS_FS)");
 	if (mount("tmpfs", "/vmm/upper", "tmpfs", 0, NULL) < 0 || make_upper() < 0)
 		return fail(error, error_len, "mount", "memory for what is written");
+	if (mount_kept(workload, &lower, error, error_len) < 0)
+		return -1;
+	if (workload->keep)
+		*upper_fd = open("/vmm/upper/root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* What is kept must be whole files under their own names. */
+	snprintf(options, sizeof(options),
+		 "lowerdir=%s,upperdir=/vmm/upper/root,workdir=/vmm/upper/work%s", lower,
+		 workload->keep ? ",redirect_dir=off,metacopy=off" : "");
 	if (mount("overlay", "/vmm/root", "overlay", 0, options) < 0)
 		return fail(error, error_len, "mount", "the overlay (CONFIG_OVERLAY_FS)");
 	if (chdir("/vmm/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||

@@ -13,8 +13,9 @@
 
 /* /sys and /dev of the initramfs. */
 int guest_mount_first(char *error, size_t error_len);
-/* The image under an overlay whose upper layer is in memory, as the new root. */
-int guest_mount_root(const struct workload *workload, char *error, size_t error_len);
+/* The image, and over it what was kept, under an overlay whose upper layer is in memory, as the new
+ * root. *UPPER_FD is that layer where it is wanted at the end, else -1. */
+int guest_mount_root(const struct workload *workload, int *upper_fd, char *error, size_t error_len);
 /* What every root has: /proc, /sys, /dev with what belongs there. */
 int guest_mount_system(char *error, size_t error_len);
 int guest_mount_volumes(const struct workload *workload, char *error, size_t error_len);

@@ -21,7 +21,8 @@
 #define RELAY_PAYLOAD_MAX 256u
 #define RELAY_MESSAGE_MAX (RELAY_HEADER_LEN + RELAY_PAYLOAD_MAX)
 
-/* Names of the ports. With a terminal there is TTY instead of the three streams. */
+/* Names of the ports; with a terminal there is TTY instead of the three streams. KEEP_PORT is in
+ * keep.h. */
 #define RELAY_PORT_CONTROL "vmm.control"
 #define RELAY_PORT_STDIN   "vmm.stdin"
 #define RELAY_PORT_STDOUT  "vmm.stdout"

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/guest/keep.h"
 #include "vmm/guest/relay.h"
 
 #define PORTS_DIR "/sys/class/virtio-ports"
@@ -103,7 +104,9 @@ static int wait_for_port(const char *dev, const char *name, const char **what)
 
 int relay_guest_open(struct relay_guest *relay, bool terminal, const char *dev, const char **what)
 {
-	*relay = (struct relay_guest){ .control_fd = -1, .in_fd = -1, .out_fd = -1, .err_fd = -1 };
+	*relay = (struct relay_guest){
+		.control_fd = -1, .in_fd = -1, .out_fd = -1, .err_fd = -1, .keep_fd = -1
+	};
 	relay->control_fd = wait_for_port(dev, RELAY_PORT_CONTROL, what);
 	if (relay->control_fd < 0)
 		return relay->control_fd;
@@ -117,6 +120,12 @@ int relay_guest_open(struct relay_guest *relay, bool terminal, const char *dev, 
 		return relay->out_fd < 0 ? relay->out_fd : 0;
 	relay->err_fd = wait_for_port(dev, RELAY_PORT_STDERR, what);
 	return relay->err_fd < 0 ? relay->err_fd : 0;
+}
+
+int relay_guest_open_keep(struct relay_guest *relay, const char *dev, const char **what)
+{
+	relay->keep_fd = wait_for_port(dev, KEEP_PORT, what);
+	return relay->keep_fd < 0 ? relay->keep_fd : 0;
 }
 
 /* ---- words ---- */

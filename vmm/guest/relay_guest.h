@@ -18,6 +18,7 @@ struct relay_guest {
 	int in_fd;	    /* vmm.stdin or vmm.tty; -1: none */
 	int out_fd;	    /* vmm.stdout, or the same as in_fd */
 	int err_fd;	    /* vmm.stderr; -1: with a terminal */
+	int keep_fd;	    /* vmm.keep; -1: unless asked for */
 	uint64_t oom_kills; /* of the kernel before the command ran */
 	bool out_of_memory; /* the kernel has killed since */
 };
@@ -28,6 +29,8 @@ struct relay_guest {
  * is no devtmpfs. 0 or -errno; *WHAT is the name of what failed.
  */
 int relay_guest_open(struct relay_guest *relay, bool terminal, const char *dev, const char **what);
+/* The same for the port of what is kept, after it. */
+int relay_guest_open_keep(struct relay_guest *relay, const char *dev, const char **what);
 
 /*
  * Says that it begins, runs the command to its end, and returns when all that it wrote was handed

@@ -193,6 +193,19 @@ static bool read_volume(struct reader *reader, char *value)
 	return true;
 }
 
+/* Nothing, or DEVICE */
+static bool read_keep(struct reader *reader, char *value)
+{
+	struct workload *workload = reader->workload;
+
+	if (workload->keep || (*value && !is_name(value)))
+		return fail(reader, "what was kept has no disk, or is named twice");
+	workload->keep = true;
+	if (*value)
+		workload->keep_device = value;
+	return true;
+}
+
 /* Nothing, "dhcp", or ADDRESS/LENGTH [GATEWAY] */
 static bool read_net(struct reader *reader, char *value)
 {
@@ -217,6 +230,7 @@ static const struct {
 	{ "uid", read_uid },	   { "gid", read_gid },		  { "group", read_group },
 	{ "module", read_module }, { "root", read_root },	  { "volume", read_volume },
 	{ "net", read_net },	   { "terminal", read_terminal }, { "hostname", read_hostname },
+	{ "keep", read_keep },
 };
 
 static bool read_record(struct reader *reader, char *record)

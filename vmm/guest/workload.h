@@ -54,6 +54,8 @@ struct workload {
 	char *root; /* vda: a name in /dev, of an erofs image */
 	struct workload_volume volumes[WORKLOAD_VOLUMES_MAX];
 	unsigned volume_count;
+	bool keep;	   /* what is written is wanted at the end */
+	char *keep_device; /* vdc, of an erofs image of what earlier runs wrote; NULL: nothing */
 	struct workload_net nets[WORKLOAD_NETS_MAX];
 	unsigned net_count;
 	char *hostname;
