@@ -19,11 +19,12 @@
 
 /*
  * Most that is given back in a round, so that the loop's other devices are not kept waiting while
- * the host's kernel clears tables: Linux offers up to 128 MiB in a request and then waits. Page
- * numbers are dearer, one call for each run of neighbours; Linux offers up to 256 in a request.
- * What one request has beyond is passed over: giving back is a favour, nowhere a duty (5.5.6).
+ * the host's kernel clears tables, which takes it 2 ms for as much in small pages. Linux offers up
+ * to 128 MiB in a request, which then goes on in the next round. Page numbers are dearer, one call
+ * for each run of neighbours; Linux offers up to 256 in a request. What a list of them has beyond
+ * is passed over: giving back is a favour, nowhere a duty (5.5.6).
  */
-#define ROUND_LEN_MAX (256ull << 20)
+#define ROUND_LEN_MAX (16ull << 20)
 #define ROUND_PFN_MAX 1024u
 
 /*
@@ -31,10 +32,19 @@
  * only the queues whose features there are, and of those in between this device has none: whatever
  * comes after the first two is for reporting.
  */
-enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_COUNT = 5 };
+enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_REPORTING, QUEUE_COUNT = 5 };
+
+/* The request that a reporting queue is at. */
+struct report {
+	struct virtqueue_chain chain;
+	struct iovec iov[QUEUE_SIZE];
+	unsigned at; /* the part that is next */
+	bool held;
+};
 
 struct virtio_balloon {
 	struct virtio_device dev;
+	struct report reports[QUEUE_COUNT - QUEUE_REPORTING];
 	struct virtio_balloon_config config;
 	bool keep; /* freed pages hold a pattern of the guest's: zeroes would be seen */
 };
@@ -44,28 +54,61 @@ static struct virtio_balloon *to_balloon(struct virtio_device *dev)
 	return container_of(dev, struct virtio_balloon, dev);
 }
 
-/* Reports: parts that the device may write are the pages themselves. */
+static struct report *report_of(struct virtio_queue *q)
+{
+	return &to_balloon(q->dev)->reports[q->index - QUEUE_REPORTING];
+}
+
+static void report_end(struct virtio_queue *q, struct report *report)
+{
+	report->held = false;
+	virtio_queue_push(q, report->chain.head, 0);
+}
+
+/* The parts that the device may write are the pages themselves. Gives back LEFT bytes of them at
+ * most; what of LEFT was not needed is returned. */
+static uint64_t report_go_on(struct report *report, const struct guest_mem *mem, uint64_t left)
+{
+	unsigned count = report->chain.readable_count + report->chain.writable_count;
+
+	while (left && report->at < count) {
+		struct iovec *part = &report->iov[report->at];
+		size_t len = part->iov_len < left ? part->iov_len : left;
+
+		guest_mem_release(mem, part->iov_base, len);
+		part->iov_base = (uint8_t *)part->iov_base + len;
+		part->iov_len -= len;
+		left -= len;
+		report->at += !part->iov_len;
+	}
+	report->held = report->at < count;
+	return left;
+}
+
 static void take_reports(struct virtio_queue *q)
 {
-	const struct virtio_balloon *balloon = to_balloon(q->dev);
-	struct iovec iov[QUEUE_SIZE];
-	struct virtqueue_chain chain;
+	struct report *report = report_of(q);
 	uint64_t left = ROUND_LEN_MAX;
 
 	/* Any error has put the device in NEEDS_RESET already: there is nothing to do about it. */
-	while (left && virtio_queue_pop(q, iov, QUEUE_SIZE, &chain) > 0) {
-		const struct iovec *part = iov + chain.readable_count;
-
-		for (unsigned i = 0; i < chain.writable_count && !balloon->keep; i++) {
-			uint64_t len = part[i].iov_len < left ? part[i].iov_len : left;
-
-			guest_mem_release(q->dev->mem, part[i].iov_base, len);
-			left -= len;
+	while (report->held || virtio_queue_pop(q, report->iov, QUEUE_SIZE, &report->chain) > 0) {
+		if (!report->held)
+			report->at = report->chain.readable_count;
+		if (!to_balloon(q->dev)->keep)
+			left = report_go_on(report, q->dev->mem, left);
+		if (!report->held)
+			report_end(q, report);
+		if (!left) {
+			virtio_queue_kick_again(q);
+			break;
 		}
-		virtio_queue_push(q, chain.head, 0);
 	}
-	if (!left)
-		virtio_queue_kick_again(q);
+}
+
+static void balloon_queue_stop(struct virtio_queue *q)
+{
+	if (q->index >= QUEUE_REPORTING && report_of(q)->held)
+		report_end(q, report_of(q));
 }
 
 /* Pages that lie side by side, to be given back in one call. */
@@ -121,6 +164,8 @@ static unsigned inflate(const struct guest_mem *mem, const struct iovec *iov, un
 	return count;
 }
 
+/* Deflated pages come back by being touched: the driver need not even wait (MUST_TELL_HOST, 5.5.3).
+ */
 static void take_pages(struct virtio_queue *q)
 {
 	struct iovec iov[QUEUE_SIZE];
@@ -128,31 +173,20 @@ static void take_pages(struct virtio_queue *q)
 	unsigned left = ROUND_PFN_MAX;
 
 	while (left && virtio_queue_pop(q, iov, QUEUE_SIZE, &chain) > 0) {
-		left -= inflate(q->dev->mem, iov, chain.readable_count, left);
+		if (q->index == QUEUE_INFLATE)
+			left -= inflate(q->dev->mem, iov, chain.readable_count, left);
 		virtio_queue_push(q, chain.head, 0);
 	}
 	if (!left)
 		virtio_queue_kick_again(q);
 }
 
-/* Pages come back by being touched: the driver need not even wait (MUST_TELL_HOST, 5.5.3). */
-static void return_pages(struct virtio_queue *q)
-{
-	struct iovec iov[QUEUE_SIZE];
-	struct virtqueue_chain chain;
-
-	while (virtio_queue_pop(q, iov, QUEUE_SIZE, &chain) > 0)
-		virtio_queue_push(q, chain.head, 0);
-}
-
 static void balloon_queue_kick(struct virtio_queue *q)
 {
-	if (q->index == QUEUE_INFLATE)
-		take_pages(q);
-	else if (q->index == QUEUE_DEFLATE)
-		return_pages(q);
-	else
+	if (q->index >= QUEUE_REPORTING)
 		take_reports(q);
+	else
+		take_pages(q);
 }
 
 static void balloon_config_read(struct virtio_device *dev, uint32_t offset, void *data,
@@ -200,6 +234,7 @@ static const struct virtio_device_ops balloon_ops = {
 	.activate = balloon_activate,
 	.reset = balloon_reset,
 	.queue_kick = balloon_queue_kick,
+	.queue_stop = balloon_queue_stop,
 };
 
 int virtio_balloon_create(struct virtio_balloon **out, const struct guest_mem *mem,
