@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 600
+# timeout: 900
 # vmm run --rootfs DIR -- COMMAND in a machine: streams, statuses, signals, limits, volumes, the
 # network, and stock kernels with modules. Each case boots once or twice, two cases at a time.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # texts for other shells; cases by name
@@ -203,17 +203,17 @@ memory_goes_back()
 
 	mkfifo "$told.in"
 	exec 8<>"$told.in"
-	"$vmm" run --kernel "$1" --net none --rootfs "$root" --memory 256M --timeout 200 \
+	"$vmm" run --kernel "$1" --net none --rootfs "$root" --memory 256M --timeout 400 \
 		--balloon "$2" -- sh -c 'dd if=/dev/zero of=/tmp/full bs=1M count=100 2>/dev/null
 			echo full; read x; rm /tmp/full; echo freed; read x' \
 		<"$told.in" >"$told" 8>&- &
 	pid=$!
-	wait_for 150 grep -qx full "$told"
+	wait_for 300 grep -qx full "$told"
 	expect 1 holds_less "$pid" 110000
 	echo >&8
-	wait_for 30 grep -qx freed "$told"
+	wait_for 100 grep -qx freed "$told"
 	if [ "$2" = on ]; then
-		wait_for 30 holds_less "$pid" 80000
+		wait_for 100 holds_less "$pid" 80000
 	else
 		sleep 8
 		expect 1 holds_less "$pid" 110000
