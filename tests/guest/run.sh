@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 900
+# timeout: 1800
 # Bare guests (tests/guest/cases) in our monitor: how machines end, the devices as honest drivers see
 # them, and what lying drivers can do, on both transports and with both I/O engines. A guest prints
 # a line a case; its lines are passed on with the machine's kind before them. VMM and VMM_ASAN name the
@@ -155,7 +155,7 @@ machine()
 	bad=$(grep -c '^FAIL ' "$work/out")
 	lines=$(wc -l <"$work/err")
 	cases_failed=$((cases_failed + bad))
-	if [ "$status" != "$bad" ] || [ "$lines" -gt 150 ] ||
+	if [ "$status" != "$bad" ] || [ "$lines" -gt 300 ] ||
 		grep -qE 'Sanitizer|runtime error' "$work/err"; then
 		cases_failed=$((cases_failed + 1))
 		echo "FAIL $what ends well, status $status, $lines lines of log"
@@ -220,7 +220,7 @@ hostile()
 	rm -f "$work/in" "$work/from"
 	mkfifo "$work/in" "$work/from"
 	exec 8<>"$work/in"
-	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 240 \
+	exec=exec vmm=$vmm_asan guest hostile "acpi=off $1" --cpus 2 --console serial --timeout 480 \
 		--disk "$work/victim.img,id=victim,queues=2" --disk "$work/healthy.img" \
 		--balloon on --net tap=tap0 "${@:2}" <"$work/in" >"$work/from" 8>&- &
 	pid=$!
