@@ -114,10 +114,11 @@ static int spin_for(struct loop_uring *ur, uint64_t limit, uint64_t *timeout_ns,
 			return ret;
 	}
 	while (now - start < limit) {
-		if (loop_poll_look(&ur->loop) || io_uring_cq_ready(&ur->ring) > 0)
-			return 0;
+		/* First what the ring has: a queue that always has work must not hide it. */
 		if (loop_uring_must_enter(ur))
 			return loop_uring_enter(ur, 1, 0);
+		if (io_uring_cq_ready(&ur->ring) > 0 || loop_poll_look(&ur->loop))
+			return 0;
 		now = loop_now_ns();
 	}
 	*arrived = false;
@@ -142,22 +143,24 @@ static int wait_polling(struct loop_uring *ur, uint64_t timeout_ns)
 	if (spin->ns == 0 && ++spin->slept == SPIN_RETRY)
 		set_spin(ur, spin, full_ns);
 	if (spin->ns > 0) {
-		bool whole = spin->ns <= timeout_ns;
-
-		ret = spin_for(ur, whole ? spin->ns : timeout_ns, &timeout_ns, &arrived);
+		ret = spin_for(ur, spin->ns < timeout_ns ? spin->ns : timeout_ns, &timeout_ns,
+			       &arrived);
 		if (ret < 0)
 			return ret;
 		if (arrived)
 			set_spin(ur, spin, full_ns);
-		else if (whole)
+		else
 			set_spin(ur, spin, spin->ns < 2000 ? 0 : spin->ns / 2);
 	}
-	/* Who was watched has to ring from now on. */
-	if (arrived || loop_poll_rest(&ur->loop))
+	if (arrived)
 		return 0;
+	/* Who was watched has to ring from now on. */
+	if (loop_poll_rest(&ur->loop))
+		return loop_uring_enter(ur, 1, 0);
 	start = loop_now_ns();
 	ret = loop_uring_enter(ur, 1, timeout_ns);
-	if (loop_now_ns() - start < full_ns)
+	/* A timer of ours is nothing that could have been waited for. */
+	if (io_uring_cq_ready(&ur->ring) > 0 && loop_now_ns() - start < full_ns)
 		set_spin(ur, spin, full_ns);
 	return ret;
 }

@@ -79,9 +79,10 @@ static void flush(struct virtio_queue *q)
 {
 	const struct virtio_transport_ops *transport = virtio_transport_load(q->dev);
 
-	/* Who gets an answer may soon want more: need not ring for it while the loop looks. */
+	/* Who gets an answer may soon want more: need not ring for it while the loop looks. Not
+	 * where spare buffers wait, as for frames: they are always there. */
 	if (q->vq.used_next != q->vq.used_stored && q->running && !q->stopping &&
-	    loop_poll_add(q->loop, &q->poll))
+	    !virtqueue_has_work(&q->vq) && loop_poll_add(q->loop, &q->poll))
 		virtqueue_disable_notify(&q->vq);
 	if (!virtqueue_flush(&q->vq) || !transport)
 		return;

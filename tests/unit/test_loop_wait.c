@@ -450,6 +450,76 @@ static void a_watched_one_may_delete_another(void **state)
 	end_loop(loop, thread, w, 3);
 }
 
+static bool watch_is_busy(struct loop_poll *poll)
+{
+	(void)poll;
+	return true;
+}
+
+static void events_are_served_while_there_is_always_work_in_memory(void **state)
+{
+	struct loop *loop;
+	struct watch w[2];
+	pthread_t thread;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	loop = loop_that_polls(1000000);
+	watch_start(&w[0], loop);
+	watch_start(&w[1], loop);
+	w[0].poll.look = w[0].poll.rest = watch_is_busy;
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		usleep(20000);
+		ring(&w[0]);
+	}
+	w[1].work = 1;
+	ring(&w[1]);
+	for (unsigned i = 0; i < 10000 && !__atomic_load_n(&w[1].done, __ATOMIC_SEQ_CST); i++)
+		usleep(1000);
+	assert_int_equal(__atomic_load_n(&w[1].done, __ATOMIC_SEQ_CST), 1);
+	end_loop(loop, thread, w, 2);
+}
+
+#define TICKS	200
+#define TICK_MS 2
+
+struct ticker {
+	struct loop_timer timer;
+	struct loop *loop;
+	unsigned count;
+	uint64_t cpu_ns;
+};
+
+static void tick(struct loop_timer *timer)
+{
+	struct ticker *t = container_of(timer, struct ticker, timer);
+
+	if (++t->count < TICKS) {
+		loop_timer_arm(t->loop, timer, loop_now_ns() + TICK_MS * MS);
+		return;
+	}
+	t->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	loop_stop(t->loop);
+}
+
+static void timers_are_not_spun_for(void **state)
+{
+	struct ticker t = { .timer.fn = tick };
+	pthread_t thread;
+
+	(void)state;
+	if (!on_io_uring())
+		skip_because("io_uring is refused here");
+	t.loop = loop_that_polls(TICK_MS * 2000);
+	loop_timer_arm(t.loop, &t.timer, loop_now_ns() + TICK_MS * MS);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, t.loop), 0);
+	pthread_join(thread, NULL);
+	assert_in_range(t.cpu_ns, 0, TICKS * TICK_MS * MS / 2);
+	loop_destroy(t.loop);
+}
+
 static void nobody_is_watched_by_a_loop_that_does_not_spin(void **state)
 {
 	struct loop *loop;
@@ -477,6 +547,8 @@ int main(void)
 		cmocka_unit_test(work_in_memory_needs_no_ring_while_the_loop_spins),
 		cmocka_unit_test(who_is_watched_is_told_before_the_loop_sleeps),
 		cmocka_unit_test(a_watched_one_may_delete_another),
+		cmocka_unit_test(events_are_served_while_there_is_always_work_in_memory),
+		cmocka_unit_test(timers_are_not_spun_for),
 		cmocka_unit_test(nobody_is_watched_by_a_loop_that_does_not_spin),
 	};
 

@@ -440,6 +440,22 @@ static void reset_ends_watching(void **state)
 	bring_up_watched(env);
 }
 
+static void queue_with_spare_requests_is_not_watched_when_it_answers(void **state)
+{
+	struct env *env = *state;
+
+	env->fake.hold = true;
+	bring_up(env);
+	fake_ring_add(&env->rings[0], &one_in, 1);
+	kick(env, 0);
+	env->loop.spins = true;
+	fake_ring_add(&env->rings[0], &one_in, 1);
+	assert_int_equal(fake_device_complete(&env->fake, 0), 1);
+	fake_loop_round(&env->loop);
+	assert_int_equal(fake_ring_used_count(&env->rings[0]), 1);
+	assert_null(env->loop.polls);
+}
+
 static void lie_in_a_watched_ring_ends_watching(void **state)
 {
 	struct env *env = *state;
@@ -652,6 +668,7 @@ int main(void)
 		T(spinning_loop_wants_no_kicks),
 		T(request_made_as_the_loop_falls_asleep_keeps_it_awake),
 		T(reset_ends_watching),
+		T(queue_with_spare_requests_is_not_watched_when_it_answers),
 		T(lie_in_a_watched_ring_ends_watching),
 		T(reset_waits_for_what_is_in_flight),
 		T(stopping_queue_gives_idle_requests_back),
