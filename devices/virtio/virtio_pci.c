@@ -211,8 +211,11 @@ static void window_written(struct virtio_pci *vp, unsigned offset)
 	uint32_t len = pci_config_get32(&vp->fn, at + VIRTIO_PCI_CAP_LENGTH);
 	uint32_t mask;
 
-	if ((len != 1 && len != 2 && len != 4) || aim & (len - 1) || aim >= BAR_LEN ||
-	    vp->fn.config[at + VIRTIO_PCI_CAP_BAR] != 0)
+	if ((len != 1 && len != 2 && len != 4) || aim & (len - 1) || aim >= BAR_LEN)
+		return;
+	if (vp->fn.config[at + VIRTIO_PCI_CAP_BAR] == NOTIFY_BAR && offset >= data_at)
+		notify_write(vp, aim);
+	if (vp->fn.config[at + VIRTIO_PCI_CAP_BAR] != 0)
 		return;
 	mask = len == 4 ? UINT32_MAX : (1u << (8 * len)) - 1;
 	if (offset >= data_at)

@@ -489,6 +489,13 @@ static void window_can_ring_a_doorbell(void **state)
 	cfg_put(env, at + 16, 2, 2);
 	fake_loop_round(&env->loop);
 	assert_int_equal(env->fake.requests, 1);
+	/* And by way of the ports. */
+	fake_ring_add(&env->ring, &one_in, 1);
+	cfg_put(env, at + VIRTIO_PCI_CAP_BAR, 1, 1);
+	cfg_put(env, at + VIRTIO_PCI_CAP_OFFSET, 4, 2 * env->notify_multiplier);
+	cfg_put(env, at + 16, 2, 2);
+	fake_loop_round(&env->loop);
+	assert_int_equal(env->fake.requests, 2);
 }
 
 static void doorbells_move_with_the_bar(void **state)
