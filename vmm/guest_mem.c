@@ -128,6 +128,11 @@ static void drop_with_file(uintptr_t block)
 	void *host = mmap((void *)block, HUGE_PAGE_LEN, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
+	/* The kernel may have given up half way: what is still there stays as it is. */
+	if (host == MAP_FAILED)
+		host = mmap((void *)block, HUGE_PAGE_LEN, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			    0);
 	if (host == MAP_FAILED)
 		return;
 	/* As its neighbours, so that the kernel makes one mapping of them. */
