@@ -2,7 +2,8 @@
 # shellcheck disable=SC2054 # the emulator's options have commas
 # Sourced by the QEMU peers: qemu MACHINE-OPTIONS BUS AIO [OPTION...] runs it as its documentation recommends
 # for disks and cards of its own threads: an iothread for the disk, aio as said, the host's page cache unless
-# DIRECT asks otherwise, POLL_MAX_NS or its default of 32 us that the iothread looks for work before it sleeps, a tap with virtio-net and no vhost unless VHOST asks for it.
+# DIRECT asks otherwise, a tap with virtio-net and no vhost unless VHOST asks for it. The iothread looks for
+# work for POLL_MAX_NS before it sleeps, or for its default of 32 us.
 qemu()
 {
 	local machine=$1 bus=$2 aio=$3 words

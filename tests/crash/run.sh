@@ -1,6 +1,7 @@
 #!/bin/bash
 # run.sh [quick|full]: kills machines at random moments, and looks for what was lost (crash.c).
-# quick (the default): 22 kills; full: 230 kills, 100 with each engine and 30 while polling, and longer runs of the rest.
+# quick (the default): 22 kills; full: 230 kills, 100 with each engine and 30 while polling, and longer runs of
+# the rest.
 # timeout: 600
 # shellcheck disable=SC2317 # functions called by check
 set -u

@@ -175,7 +175,7 @@ static int wait_once(struct child *child, uint64_t until_ns)
 	if (ready < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (ready == 0 && child->work_max_ns &&
-	    proc_host_busy_ns() - child->work_began_ns > child->work_max_ns)
+	    proc_host_busy_ns() > child->work_began_ns + child->work_max_ns)
 		return -ETIMEDOUT;
 	now = child_now_ns();
 	if (fds[2].revents)

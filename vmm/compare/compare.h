@@ -117,6 +117,7 @@ struct compare_column {
 	uint8_t *script;   /* owned: a peer's text; NULL: a boundary */
 	char *reason;	   /* owned: why nothing runs in it */
 	unsigned silences; /* how often it gave no answer */
+	unsigned retaken;  /* runs that the lab broke */
 };
 
 /* Facts that a report shows: condition by condition. */

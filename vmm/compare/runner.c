@@ -28,7 +28,6 @@ struct runner {
 	bool terminal;
 	struct output output;
 	unsigned failures[COMPARE_COLUMNS_MAX];
-	unsigned retaken;
 };
 
 static bool task_wanted(const struct compare *compare, const struct compare_task *task)
@@ -105,23 +104,27 @@ static void keep(struct runner *runner, const struct compare_task *task, unsigne
 
 /* The lab's emulated processor interrupts a guest now and then that has interrupts off, so that its
  * kernel panics or, where instructions are counted, spins: see tests/lab/README.md. */
-static bool lab_broke(const struct compare *compare, int ret, const char *reason)
+static bool lab_broke(const struct compare *compare, const struct compare_column *column, int ret,
+		      const char *reason)
 {
 	if (!compare->in_lab || ret >= 0 || ret == -EINTR)
 		return false;
+	/* Other monitors do not say what became of their guest. */
+	if (column->is_peer && (ret == -EIO || ret == -EPIPE))
+		return true;
 	return (compare->icount && ret == -ETIMEDOUT) ||
 	       (reason && strstr(reason, "kernel panicked"));
 }
 
 /* Measures, and again where the lab was to blame; the report says how often. */
-static int measure(struct runner *runner, const struct compare_column *column,
+static int measure(struct runner *runner, struct compare_column *column,
 		   const struct compare_task *task, char **reason)
 {
 	struct compare *compare = runner->compare;
 	int ret = compare_measure(compare, column, task, &runner->output, reason);
 
-	for (unsigned n = 0; n < RETAKES_MAX && lab_broke(compare, ret, *reason); n++) {
-		runner->retaken++;
+	for (unsigned n = 0; n < RETAKES_MAX && lab_broke(compare, column, ret, *reason); n++) {
+		column->retaken++;
 		free(*reason);
 		ret = compare_measure(compare, column, task, &runner->output, reason);
 	}
@@ -273,10 +276,11 @@ int compare_run(struct compare *compare)
 			mark_unfinished(compare, &compare_tasks[i]);
 		}
 	}
-	if (runner.retaken)
-		compare_fact(compare, "runs taken again",
-			     "%u: the guest's kernel panicked there, or stood still",
-			     runner.retaken);
+	for (unsigned i = 0; i < compare->column_count; i++)
+		if (compare->columns[i].retaken)
+			compare_fact(compare, "runs taken again",
+				     "%u as %s: the guest's kernel panicked there, or stood still",
+				     compare->columns[i].retaken, compare->columns[i].name);
 	server_stop(&server, compare);
 	if (runner.terminal)
 		fputs("\r\033[K", stderr);

@@ -18,7 +18,8 @@ for program in mkfs.erofs mke2fs sh ip nft pasta passt cpio qemu-system-x86_64 l
 	set -- "$@" "$path"
 done
 # What QEMU and liblxc read beside.
-for file in /etc/localtime /usr/sbin/init.lxc.static /usr/share/lxc/config/common.seccomp /usr/share/qemu/pvh.bin /usr/share/qemu/bios-microvm.bin \
+for file in /etc/localtime /usr/sbin/init.lxc.static /usr/share/lxc/config/common.seccomp \
+	/usr/share/qemu/pvh.bin /usr/share/qemu/bios-microvm.bin \
 	/usr/share/qemu/linuxboot_dma.bin /usr/lib/*/qemu/accel-*.so; do
 	set -- "$@" "$file"
 done
