@@ -308,12 +308,12 @@ for transport in pci mmio; do
 		machine "$kind, 2 threads" blk_honest "$@" --io-threads 2
 	done
 	# Long enough that most requests are found in memory.
-	machine "$transport polling" blk_honest --transport $transport --poll 2000
-	machine "$transport polling, 2 threads" blk_honest --transport $transport --poll 2000 --io-threads 2
-	machine "$transport polling" rng_honest --transport $transport --poll 2000
-	check "$transport polling: hvc0 loses nothing" hvc0_floods --transport $transport --poll 2000
+	machine "$transport polling" blk_honest --transport $transport --poll 200
+	machine "$transport polling, 2 threads" blk_honest --transport $transport --poll 200 --io-threads 2
+	machine "$transport polling" rng_honest --transport $transport --poll 200
+	check "$transport polling: hvc0 loses nothing" hvc0_floods --transport $transport --poll 200
 	[ -n "$without_net" ] ||
-		machine "$transport polling" in_net net_honest --transport $transport --poll 2000
+		machine "$transport polling" in_net net_honest --transport $transport --poll 200
 done
 
 # The same lies on both transports and engines; many notifications in one of them.
@@ -332,7 +332,7 @@ for transport in pci mmio; do
 		machine "$kind" hostile_console "$@"
 		# What is polled is the same on every transport.
 		[ "$kind" != "pci io_uring" ] || [ -n "$without_net" ] ||
-			machine "$kind, polling" in_net hostile "" "$@" --poll 2000
+			machine "$kind, polling" in_net hostile "" "$@" --poll 200
 		# Ports are the same on every transport and engine.
 		[ "$kind" != "pci io_uring" ] || machine "$kind, ports" hostile_streams "$@"
 	done

@@ -290,10 +290,11 @@ static bool watch_rests(struct loop_poll *poll)
 static void watch_works(struct loop_poll *poll)
 {
 	struct watch *w = container_of(poll, struct watch, poll);
+	struct watch *other = __atomic_load_n(&w->other, __ATOMIC_SEQ_CST);
 
 	__atomic_store_n(&w->done, __atomic_load_n(&w->work, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
-	if (w->other)
-		loop_poll_del(w->loop, &w->other->poll);
+	if (other)
+		loop_poll_del(w->loop, &other->poll);
 	(void)loop_poll_add(w->loop, poll);
 }
 
@@ -441,7 +442,7 @@ static void a_watched_one_may_delete_another(void **state)
 	}
 	usleep(20000);
 	/* The last that asked comes first in a walk, so it deletes its next. */
-	w[2].other = &w[1];
+	__atomic_store_n(&w[2].other, &w[1], __ATOMIC_SEQ_CST);
 	work_is_done(&w[2]);
 	work_is_done(&w[0]);
 	__atomic_fetch_add(&w[1].work, 1, __ATOMIC_SEQ_CST);
@@ -474,7 +475,7 @@ static void events_are_served_while_there_is_always_work_in_memory(void **state)
 		usleep(20000);
 		ring(&w[0]);
 	}
-	w[1].work = 1;
+	__atomic_store_n(&w[1].work, 1, __ATOMIC_SEQ_CST);
 	ring(&w[1]);
 	for (unsigned i = 0; i < 10000 && !__atomic_load_n(&w[1].done, __ATOMIC_SEQ_CST); i++)
 		usleep(1000);
