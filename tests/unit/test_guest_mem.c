@@ -4,13 +4,31 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <errno.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "vmm/guest_mem.h"
 
 #define MIB (1ull << 20)
+
+/* How many exchanges of a mapping fail like the kernel's own: when the old one is gone already. */
+static unsigned mmap_failures;
+
+/* Takes the place of libc's in this program. */
+void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (flags & MAP_FIXED && mmap_failures) {
+		mmap_failures--;
+		assert_int_equal(munmap(addr, len), 0);
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
+}
 
 static int setup(void **state)
 {
@@ -165,6 +183,24 @@ static void guest_mem_released_blocks_show_nothing_of_a_file(void **state)
 	close(fd);
 }
 
+static void guest_mem_has_no_hole_where_an_exchange_failed(void **state)
+{
+	struct guest_mem *mem = *state;
+	int fd = map_files(mem);
+	uint8_t *ram = guest_mem_ptr(mem, 0, 4 * MIB);
+
+	memset(ram, 0xab, 4 * MIB);
+	mmap_failures = 1;
+	guest_mem_release(mem, ram, 2 * MIB);
+	assert_int_equal(mmap_failures, 0);
+	for (unsigned at = 0; at < 2 * MIB; at += 4096)
+		assert_false(is_there(ram + at));
+	assert_int_equal(ram[MIB], 0);
+	memset(ram, 0xcd, 2 * MIB);
+	assert_int_equal(ram[2 * MIB], 0xab);
+	close(fd);
+}
+
 static void guest_mem_parts_of_a_block_with_a_file_stay(void **state)
 {
 	struct guest_mem *mem = *state;
@@ -216,6 +252,7 @@ int main(void)
 		TEST(guest_mem_mapped_file_shows_its_bytes_and_keeps_writes_private),
 		TEST(guest_mem_released_pages_read_as_zero_and_others_stay),
 		TEST(guest_mem_released_blocks_show_nothing_of_a_file),
+		TEST(guest_mem_has_no_hole_where_an_exchange_failed),
 		TEST(guest_mem_parts_of_a_block_with_a_file_stay),
 		TEST(guest_mem_more_files_than_are_noted_show_nothing_either),
 	};
