@@ -139,6 +139,31 @@ keeps_what_was()
 	[ -z "$(find "$work/old" -maxdepth 1 -name ".vmm-*")" ]
 }
 
+# Right after a run its file system loses the power: nothing is written any more, of its log neither.
+outlasts_a_loss_of_power()
+{
+	local disk=$work/disk-$1
+
+	truncate -s 64M "$disk.img"
+	mkfs.ext4 -q "$disk.img"
+	mkdir "$disk"
+	mount -o loop "$disk.img" "$disk"
+	mkdir -p "$disk/keep/d"
+	echo old >"$disk/keep/d/file"
+	sync
+	"$vmm" run --as "$1" "${@:2}" --rootfs "$root" --keep "$disk/keep" -- \
+		sh -c 'echo new >/d/file; mkdir /e; busybox seq 100000 >/e/many'
+	# EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
+	perl -e 'my $how = pack("L", 2);
+		open(my $top, "<", $ARGV[0]) or die; ioctl($top, 0x8004587d, $how) or die $!' "$disk"
+	wait_for 30 umount "$disk"
+	mount -o loop "$disk.img" "$disk"
+	ls -lR "$disk"
+	[ "$(cat "$disk/keep/d/file")" = new ]
+	seq 100000 | cmp - "$disk/keep/e/many"
+	umount "$disk"
+}
+
 streams()
 {
 	dd if=/dev/urandom of="$work/random" bs=1M count=4 status=none
@@ -268,6 +293,10 @@ beside "the root is written, and thrown away" root_is_thrown_away
 beside "what was written is kept, and seen by the next run" keeps one
 beside "what an ordinary user writes is kept" keeps_for_a_user
 beside "a panic takes nothing from what was kept" keeps_what_was
+beside "what a machine's run kept outlasts a loss of power" outlasts_a_loss_of_power machine \
+	--kernel "$kernel" --memory 192M --timeout 100 --net none
+beside "what a container's run kept outlasts a loss of power" outlasts_a_loss_of_power container --net none
+beside "what a run on the host kept outlasts a loss of power" outlasts_a_loss_of_power host
 beside "streams are apart, byte by byte" streams
 beside "volumes are directories and images" volumes
 beside "pages are fetched both ways" network

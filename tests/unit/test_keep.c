@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -646,6 +647,53 @@ static void links_in_what_was_kept_are_not_entered(void **state)
 
 /* ---- the whole ---- */
 
+/*
+ * What is on the disk before what: Sync of a file system or of a file, Renames (W: to "whole"),
+ * Unlinked files and directories. Of equal steps in a row one letter stands. These take the place
+ * of libc's in this program.
+ */
+static char steps[32];
+static bool disk_is_broken;
+
+static void note_step(char step)
+{
+	size_t len = strlen(steps);
+
+	if (len + 1 < sizeof(steps) && (len == 0 || steps[len - 1] != step))
+		steps[len] = step;
+}
+
+int syncfs(int fd)
+{
+	note_step('S');
+	if (disk_is_broken) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_syncfs, fd);
+}
+
+int fsync(int fd)
+{
+	note_step('S');
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+	note_step(strcmp(to, "whole") == 0 ? 'W' : 'R');
+	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
+}
+
+int unlinkat(int dir_fd, const char *name, int flags)
+{
+	int ret = (int)syscall(SYS_unlinkat, dir_fd, name, flags);
+
+	if (ret == 0)
+		note_step('U');
+	return ret;
+}
+
 static char keep_path[128];
 
 static struct keep *make_keep(void)
@@ -702,6 +750,38 @@ static void half_streams_change_nothing(void **state)
 	    "vmm-keep)\"");
 }
 
+/* Whenever the power goes: what DIR has is the old or the new, or the new waits whole beside it. */
+static void each_step_is_on_the_disk_before_the_next(void **state)
+{
+	struct keep *keep = make_keep();
+
+	(void)state;
+	stream_begin();
+	put_file("a", 0600, "one");
+	put_end();
+	give(keep);
+	memset(steps, 0, sizeof(steps));
+	keep_destroy(keep, true);
+	assert_string_equal(steps, "SWSRSU");
+}
+
+static void what_does_not_get_to_the_disk_is_not_kept(void **state)
+{
+	struct keep *keep;
+
+	(void)state;
+	run("echo old >keep/a");
+	keep = make_keep();
+	stream_begin();
+	put_file("a", 0600, "one");
+	put_end();
+	give(keep);
+	disk_is_broken = true;
+	keep_destroy(keep, true);
+	disk_is_broken = false;
+	run("test $(cat keep/a) = old; test -z \"$(ls -A | grep vmm-keep)\"");
+}
+
 static void two_runs_do_not_keep_in_one_place(void **state)
 {
 	struct keep *keep = make_keep(), *other;
@@ -756,6 +836,8 @@ int main(void)
 		TEST(links_in_what_was_kept_are_not_entered),
 		TEST(whole_streams_are_put_in_place),
 		TEST(half_streams_change_nothing),
+		TEST(each_step_is_on_the_disk_before_the_next),
+		TEST(what_does_not_get_to_the_disk_is_not_kept),
 		TEST(two_runs_do_not_keep_in_one_place),
 		TEST(killed_runs_are_finished_or_forgotten),
 	};

@@ -5,7 +5,8 @@
  *   whole  what new is called when it is, and from then on is put into DIR
  *   old    what that replaced
  * A run that is killed leaves it behind. The next one removes it, or goes on where there is a
- * whole: renames are never half done, and it does not matter how many are left.
+ * whole: renames are never half done, and it does not matter how many are left. A loss of power is
+ * no worse: all of new is on the disk before it is called whole, and all of DIR before STAGE goes.
  */
 #include "vmm/boundary/keep.h"
 
@@ -104,6 +105,8 @@ static int put_whole(struct keep *keep, int stage_fd)
 	if (ret < 0)
 		return log_errno(ret, "--keep %s: make a directory beside it", keep->path);
 	ret = keep_merge(whole_fd, keep->dir_fd, old_fd, keep->path, keep->limits.as_root);
+	if (ret == 0 && syncfs(keep->dir_fd) < 0)
+		return log_errno(errno, "--keep %s", keep->path);
 	if (ret < 0)
 		log_err("--keep %s: what the command wrote waits in %s beside it, and the next run "
 			"goes on from there",
@@ -236,7 +239,10 @@ static void finish(struct keep *keep, bool ran)
 	const char *why = keep->result.why;
 
 	if (keep->result.complete) {
-		if (renameat(keep->stage_fd, "new", keep->stage_fd, "whole") < 0)
+		/* Not each file by itself: for many that takes long. */
+		if (syncfs(keep->new_fd) < 0 ||
+		    renameat(keep->stage_fd, "new", keep->stage_fd, "whole") < 0 ||
+		    fsync(keep->stage_fd) < 0)
 			log_errno(errno, "--keep %s: what the command wrote is lost", keep->path);
 		else if (put_whole(keep, keep->stage_fd) < 0)
 			return;

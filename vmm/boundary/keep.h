@@ -1,8 +1,9 @@
 /*
  * --keep DIR: what a command writes is kept in DIR, in the form of overlayfs's upper layer, for the
- * next run to go on with. A container and the host have the overlay write there (process_root.h); a
- * machine sends at its end what was written (vmm/guest/keep.h), which is collected beside DIR and
- * put into it when all of it has arrived. Main thread, but for the collecting.
+ * next run to go on with. A container and the host have the overlay write there (process_root.h),
+ * whose end brings it to the disk; a machine sends at its end what was written (vmm/guest/keep.h),
+ * which is collected beside DIR and put into it when all of it has arrived and is on the disk. Main
+ * thread, but for the collecting.
  */
 #ifndef VMM_BOUNDARY_KEEP_H
 #define VMM_BOUNDARY_KEEP_H

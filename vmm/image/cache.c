@@ -67,7 +67,8 @@ static int make_secret(struct cache *cache)
 	fd = openat(cache->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, &cache->secret, sizeof(cache->secret)) != sizeof(cache->secret))
+	if (write(fd, &cache->secret, sizeof(cache->secret)) != sizeof(cache->secret) ||
+	    fsync(fd) < 0)
 		ret = errno ? -errno : -EIO;
 	close(fd);
 	if (ret == 0 && linkat(cache->dir_fd, name, cache->dir_fd, SECRET_NAME, 0) < 0)
@@ -233,7 +234,8 @@ int cache_commit(struct cache *cache, struct cache_entry *entry)
 {
 	int fd;
 
-	if (fchmod(entry->fd, 0400) < 0 ||
+	/* A loss of power must not leave the name and nothing behind it. */
+	if (fchmod(entry->fd, 0400) < 0 || fsync(entry->fd) < 0 ||
 	    renameat(cache->dir_fd, entry->name, cache->dir_fd, entry->final) < 0)
 		return log_errno(errno, "name %s/%s", cache->path, entry->final);
 	/* Read-only from now on, by a lock that others can share. */
