@@ -9,17 +9,19 @@
 # One line a case on standard output: "ok NAME (seconds)", "FAIL NAME" with the end of its log,
 # "skip NAME: reason"; the last line is "N passed, N failed, N skipped". Status 0 when none failed
 # and some passed. What each program printed stays in build/test-logs. TESTS=PATTERN picks cases of
-# the shell suites by name. A script that prints no such lines counts as one case; its line
-# "# timeout: SECONDS" sets how long it may take (300).
+# the shell suites by name; there must be one. A script that prints no such lines counts as one case,
+# and is left out when some are picked. Its line "# timeout: SECONDS" sets how long it may take (300).
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
 . tests/support/cases.sh
 arch=$(uname -m)
-logs=build/test-logs
+logs=${TEST_LOGS:-build/test-logs}
 passed=0
 failed=0
 skipped=0
+# How many cases the scripts have had; empty when there was no script.
+picked=
 
 ok()
 {
@@ -206,6 +208,7 @@ script_tallies()
 		passed=$((passed + good))
 		failed=$((failed + bad))
 		skipped=$((skipped + none))
+		picked=$((picked + good + bad + none))
 	done
 }
 
@@ -241,7 +244,7 @@ script()
 		skip "$name: $(tail -n 1 "$log")"
 	elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then
 		fail "$name ends with status $status ($(elapsed "$start"))" "$log"
-	elif [ $((good + bad + none)) = 0 ]; then
+	elif [ $((good + bad + none)) = 0 ] && [ -z "${TESTS:-}" ]; then
 		ok "$name ($(elapsed "$start"))"
 	fi
 }
@@ -257,6 +260,8 @@ suite_scripts()
 	width=$(beside "$suite")
 	for path in tests/"$suite"/test_*.sh tests/"$suite"/run.sh tests/"${suite%-full}"/"${suite#boot-}"_*.sh; do
 		[ -x "$path" ] || continue
+		# Without cases there is nothing to be picked.
+		[ -z "${TESTS:-}" ] || grep -q 'cases\.sh\|lib\.sh' "$path" || continue
 		logs_found+=("$logs/$suite/$(basename "$path" .sh).log")
 		script_beside "$suite" "$path" "$width"
 	done
@@ -287,6 +292,10 @@ for suite; do
 	echo "# $suite: $(elapsed "$start_suite")"
 done
 echo "# all: $(elapsed "$start_all")"
+if [ -n "${TESTS:-}" ] && [ "$picked" = 0 ]; then
+	echo "A pattern stands for any part of a name: ok lines have them." >"$logs/picked.log"
+	fail "TESTS=$TESTS must pick a case: no name of $* matches" "$logs/picked.log"
+fi
 rm -f "$cases_log"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]
