@@ -22,7 +22,7 @@ OPT      ?= -O2
 COLD_OPT ?= $(OPT:-O2=-Oz)
 CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections
 CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init.gz"'
-LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed
+LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed,--gc-sections
 LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lm -lpthread
 
 # One line a file. A new device is one line here and one in vmm/machine.c.
