@@ -110,6 +110,55 @@ new" ]
 	[ -z "$(find "${kept%/*}" -maxdepth 1 -name ".vmm-*")" ]
 }
 
+# attributes PATH...: the extended ones, but an overlay's own, a line each.
+attributes()
+{
+	python3 -c '
+import os, sys
+for path in sys.argv[1:]:
+	for name in sorted(os.listxattr(path)):
+		if not name.startswith(("user.overlay.", "trusted.overlay.")):
+			print(os.path.basename(path), name, os.getxattr(path, name).hex())' "$@"
+}
+
+# What is changed comes up from the root with its attributes, and is kept with them, run by run.
+keeps_attributes()
+{
+	local kept=$work/attributes/keep as
+	local root=$work/attributes/root
+
+	mkdir -p "$kept" "$root/d"
+	cp -a "$work/root/." "$root"
+	touch "$root/d/file" "$root/d/program"
+	python3 - "$root/d" <<-'TEXT'
+		import os, struct, sys
+		acl = struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in (
+		    (1, 6, 2**32 - 1), (2, 4, 33), (4, 4, 2**32 - 1), (16, 4, 2**32 - 1), (32, 0, 2**32 - 1)))
+		for path in sys.argv[1], sys.argv[1] + '/file':
+		    os.setxattr(path, 'user.note', b'of ' + path.encode())
+		    os.setxattr(path, 'system.posix_acl_access', acl)
+		os.setxattr(sys.argv[1], 'system.posix_acl_default', acl)
+		# Version 2, effective, CAP_NET_RAW.
+		os.setxattr(sys.argv[1] + '/program', 'security.capability',
+		    struct.pack('<5I', 0x2000001, 1 << 13, 0, 0, 0))
+	TEXT
+	attributes "$root/d" "$root/d/file" >"$work/attributes/wanted"
+	[ "$(wc -l <"$work/attributes/wanted")" = 5 ]
+	for as in container machine machine; do
+		if [ "$as" = machine ]; then
+			run --keep "$kept" -- sh -c 'echo new >>/d/file'
+		else
+			"$vmm" run --as "$as" --net none --rootfs "$root" --keep "$kept" -- sh -c 'echo new >>/d/file'
+		fi
+		attributes "$kept/d" "$kept/d/file" | diff "$work/attributes/wanted" -
+	done
+	[ "$(wc -l <"$kept/d/file")" = 3 ]
+	run --keep "$kept" -- chmod 711 /d/program 2>"$work/attributes/said"
+	cat "$work/attributes/said"
+	grep "1 files have lost .* capabilities" "$work/attributes/said"
+	[ -z "$(attributes "$kept/d/program")" ]
+}
+
 # An ordinary user may write beside what he keeps, and has a root of his own.
 keeps_for_a_user()
 {
@@ -291,6 +340,7 @@ no_passt()
 check "a command's words and status come through" words_and_status
 beside "the root is written, and thrown away" root_is_thrown_away
 beside "what was written is kept, and seen by the next run" keeps one
+beside "what is kept has its extended attributes" keeps_attributes
 beside "what an ordinary user writes is kept" keeps_for_a_user
 beside "a panic takes nothing from what was kept" keeps_what_was
 beside "what a machine's run kept outlasts a loss of power" outlasts_a_loss_of_power machine \

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tests/fuzz/quiet_log.h"
@@ -60,6 +61,19 @@ static void check_file(int dir_fd, const char *name, const char *text)
 	close(fd);
 }
 
+/* An overlay's own mark can be set by its record alone, and nothing that gives rights. */
+static void check_attributes(int fd)
+{
+	char names[65536];
+	ssize_t len = flistxattr(fd, names, sizeof(names));
+
+	assert(len >= 0);
+	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
+		assert(strcmp(name, KEEP_OPAQUE_NAME) == 0 || keep_is_attribute(name));
+		assert(strcmp(name, KEEP_CAPABILITY) != 0);
+	}
+}
+
 /* How many entries there are in the tree, all of which must be harmless. */
 static unsigned check_tree(int dir_fd)
 {
@@ -79,11 +93,19 @@ static unsigned check_tree(int dir_fd)
 		assert(!S_ISBLK(st.st_mode) && (!S_ISCHR(st.st_mode) || st.st_rdev == 0));
 		assert(S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)));
 		assert(st.st_uid == geteuid());
+		if (S_ISREG(st.st_mode)) {
+			int file_fd = openat(fd, entry->d_name, O_RDONLY | O_CLOEXEC);
+
+			assert(file_fd >= 0);
+			check_attributes(file_fd);
+			close(file_fd);
+		}
 		if (S_ISDIR(st.st_mode)) {
 			int below_fd =
 				openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 			assert(below_fd >= 0);
+			check_attributes(below_fd);
 			count += check_tree(below_fd);
 			close(below_fd);
 		}
@@ -91,6 +113,17 @@ static unsigned check_tree(int dir_fd)
 	closedir(dir);
 	return count;
 }
+
+static const char *const attributes[] = {
+	"user.a",
+	"user.overlay.redirect",
+	"system.posix_acl_access",
+	"system.posix_acl_default",
+	"security.capability",
+	"trusted.overlay.opaque",
+	"user.b/c",
+	"user.",
+};
 
 /* Writes records that keep_parse takes, of what DATA says. */
 static void put_right(int fd, const uint8_t *data, size_t len)
@@ -103,18 +136,25 @@ static void put_right(int fd, const uint8_t *data, size_t len)
 	assert(write(fd, header, sizeof(header)) == sizeof(header));
 	while (len >= 4) {
 		size_t name_len = data[1] % 8, payload_len = data[2] % 32;
+		const char *name = NULL; /* another than what DATA has */
 
 		count++;
-		record = (struct keep_record){ .type = (uint8_t)(KEEP_DIR + data[0] % 10),
+		record = (struct keep_record){ .type = (uint8_t)(KEEP_DIR + data[0] % 11),
 					       .mode = data[3] * 16u & 07777,
 					       .size = data[3] };
 		if (record.type == KEEP_NODE)
 			record.mode |= data[3] & 1 ? S_IFIFO : S_IFBLK;
 		if (record.type == KEEP_END)
 			record.size = count;
+		if (record.type == KEEP_ATTRIBUTE) {
+			name = attributes[name_len];
+			record.mode = 0;
+			record.flags = record.size & KEEP_OF_DIR;
+		}
 		data += 4;
 		len -= 4;
-		if (record.type == KEEP_UP || record.type == KEEP_DATA || record.type >= KEEP_END)
+		if (name || record.type == KEEP_UP || record.type == KEEP_DATA ||
+		    record.type >= KEEP_END)
 			name_len = 0;
 		if (record.type == KEEP_DIR || record.type == KEEP_UP || record.type == KEEP_FILE ||
 		    (record.type >= KEEP_NODE && record.type <= KEEP_END))
@@ -123,10 +163,12 @@ static void put_right(int fd, const uint8_t *data, size_t len)
 			record.flags = record.size & KEEP_OPAQUE;
 		if (name_len + payload_len > len)
 			return;
-		record.name_len = (uint16_t)name_len;
+		record.name_len = (uint16_t)(name ? strlen(name) : name_len);
 		record.payload_len = (uint32_t)payload_len;
 		keep_encode(header, &record);
 		assert(write(fd, header, sizeof(header)) == sizeof(header));
+		if (name)
+			assert(write(fd, name, record.name_len) == record.name_len);
 		assert(write(fd, data, name_len + payload_len) >= 0);
 		data += name_len + payload_len;
 		len -= name_len + payload_len;

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/skip.h"
 #include "vmm/boundary/keep.h"
 #include "vmm/boundary/keep_collect.h"
 #include "vmm/boundary/keep_merge.h"
@@ -150,6 +151,20 @@ static struct keep_result collect(void)
 	return result;
 }
 
+static void put_attribute(const char *name, const void *value, size_t len)
+{
+	stream_put(&(struct keep_record){ .type = KEEP_ATTRIBUTE, .payload_len = (uint32_t)len },
+		   name, value);
+}
+
+static void put_dir_attribute(const char *name, const void *value, size_t len)
+{
+	stream_put(&(struct keep_record){ .type = KEEP_ATTRIBUTE,
+					  .flags = KEEP_OF_DIR,
+					  .payload_len = (uint32_t)len },
+		   name, value);
+}
+
 static void assert_refused(void)
 {
 	struct keep_result result = collect();
@@ -231,6 +246,16 @@ static void headers_hold_what_their_type_has(void **state)
 	bad.mtime_nsec = 1000000000;
 	assert_false(header_is_good(bad));
 	bad = (struct keep_record){ .type = KEEP_DATA, .payload_len = KEEP_PAYLOAD_MAX + 1 };
+	assert_false(header_is_good(bad));
+	bad = (struct keep_record){ .type = KEEP_ATTRIBUTE,
+				    .name_len = 6,
+				    .payload_len = KEEP_VALUE_MAX };
+	assert_true(header_is_good(bad));
+	bad.payload_len++;
+	assert_false(header_is_good(bad));
+	bad.payload_len = 0;
+	assert_true(header_is_good(bad));
+	bad.name_len = 0;
 	assert_false(header_is_good(bad));
 	bad = (struct keep_record){ .type = KEEP_NODE, .name_len = 1, .mode = S_IFREG };
 	assert_false(header_is_good(bad));
@@ -492,6 +517,184 @@ static void words_of_the_machine_are_printable(void **state)
 	assert_non_null(strstr(result.why, "/a?[2Jb?: gone"));
 }
 
+/* ---- extended attributes ---- */
+
+/* What setxattr(2) takes for access lists, little-endian: version, then tag, rights and id each. */
+struct acl {
+	uint32_t version;
+	struct {
+		uint16_t tag, rights;
+		uint32_t id;
+	} entries[5];
+};
+
+/* Owner none, user 33 reads, group none, mask, others none. */
+static const struct acl acl = { .version = 2,
+				.entries = { { 1, 0, UINT32_MAX },
+					     { 2, 4, 33 },
+					     { 4, 0, UINT32_MAX },
+					     { 16, 4, UINT32_MAX },
+					     { 32, 0, UINT32_MAX } } };
+
+/* Skips the test where the file system of the directory does not know the attribute. */
+static void set_or_skip(const char *path, const char *name, const void *value, size_t len)
+{
+	char full[300];
+
+	snprintf(full, sizeof(full), "%s/%s", dir, path);
+	if (lsetxattr(full, name, value, len, 0) < 0)
+		skip_because("%s cannot be set in %s: %s", name, dir, strerror(errno));
+}
+
+static void assert_attribute(const char *path, const char *name, const void *value, ssize_t len)
+{
+	char full[300], found[256];
+
+	snprintf(full, sizeof(full), "%s/%s", dir, path);
+	assert_int_equal(lgetxattr(full, name, found, sizeof(found)), len);
+	if (len > 0)
+		assert_memory_equal(found, value, (size_t)len);
+}
+
+static void attributes_arrive(void **state)
+{
+	static const struct acl seen = { .version = 2,
+					 .entries = { { 1, 6, UINT32_MAX },
+						      { 2, 4, 33 },
+						      { 4, 0, UINT32_MAX },
+						      { 16, 4, UINT32_MAX },
+						      { 32, 4, UINT32_MAX } } };
+	struct keep_result result;
+
+	(void)state;
+	set_or_skip("trash", "user.probe", "x", 1);
+	set_or_skip("trash", "system.posix_acl_access", &acl, sizeof(acl));
+	stream_begin();
+	put_simple(KEEP_DIR, "d");
+	put_simple(KEEP_FILE, "f");
+	/* The owner may set others after it. */
+	put_attribute("system.posix_acl_access", &acl, sizeof(acl));
+	put_attribute("user.a/b", "\0bytes", 6);
+	put_attribute("user.empty", "", 0);
+	put_dir_attribute("user.dir", "d", 1);
+	put_dir_attribute("user.other", "o", 1);
+	put_dir_attribute("system.posix_acl_default", &acl, sizeof(acl));
+	stream_put(&(struct keep_record){ .type = KEEP_UP, .mode = 0700 }, "", "");
+	put_end();
+	result = collect();
+	assert_string_equal(result.why, "");
+	assert_true(result.complete);
+	assert_int_equal(result.refused_count, 0);
+	assert_attribute("new/d/f", "user.a/b", "\0bytes", 6);
+	assert_attribute("new/d/f", "user.empty", "", 0);
+	assert_attribute("new/d/f", "user.dir", NULL, -1);
+	/* The mode has its part of it, and counts. */
+	assert_attribute("new/d/f", "system.posix_acl_access", &seen, sizeof(seen));
+	run("test $(stat -c %a new/d/f) = 644");
+	assert_attribute("new/d", "user.dir", "d", 1);
+	assert_attribute("new/d", "user.other", "o", 1);
+	assert_attribute("new/d", "system.posix_acl_default", &acl, sizeof(acl));
+}
+
+/* What is made in it could inherit some. */
+static void directories_have_attributes_last(void **state)
+{
+	(void)state;
+	stream_begin();
+	put_simple(KEEP_DIR, "d");
+	put_dir_attribute("user.dir", "d", 1);
+	put_simple(KEEP_WHITEOUT, "w");
+	assert_refused();
+	run("rm -rf new; mkdir new");
+	stream_begin();
+	put_simple(KEEP_FILE, "f");
+	put_simple(KEEP_WHITEOUT, "w");
+	put_attribute("user.nobodys", "d", 1);
+	assert_refused();
+	run("rm -rf new; mkdir new");
+	/* The uppermost one is not sent. */
+	stream_begin();
+	put_simple(KEEP_FILE, "f");
+	put_dir_attribute("user.dir", "d", 1);
+	assert_refused();
+}
+
+static void other_attributes_are_refused(void **state)
+{
+	static const char *const names[] = {
+		"user.overlay.opaque",
+		"user.overlay.redirect",
+		"user.overlay.",
+		"trusted.overlay.opaque",
+		"security.selinux",
+		"system.posix_acl",
+		"security.capability.more",
+		"user",
+		"trusted.x",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		run("rm -rf new; mkdir new");
+		stream_begin();
+		put_simple(KEEP_FILE, "f");
+		put_attribute(names[i], "y", 1);
+		put_end();
+		assert_refused();
+	}
+	run("rm -rf new; mkdir new");
+	stream_begin();
+	put_simple(KEEP_FILE, "f");
+	put_attribute("user.nul", "", 0);
+	assert_true(lseek(stream.fd, -1, SEEK_CUR) > 0);
+	assert_int_equal(write(stream.fd, "", 1), 1);
+	put_end();
+	assert_refused();
+}
+
+static void attributes_count_as_content(void **state)
+{
+	struct keep_result result;
+
+	(void)state;
+	limits.bytes_max = 1000;
+	stream_begin();
+	put_simple(KEEP_FILE, "f");
+	for (unsigned i = 0; i < 1000 / (40 + 6); i++)
+		put_attribute("user.a", "", 0);
+	put_attribute("user.a", "", 0);
+	result = collect();
+	limits.bytes_max = 1000000;
+	assert_false(result.complete);
+	assert_non_null(strstr(result.why, "memory"));
+}
+
+/* As set-user-ID bits; and what the host says no to is told of. */
+static void capabilities_are_not_given_and_refusals_are_named(void **state)
+{
+	/* Version 2, effective, CAP_SYS_ADMIN. */
+	static const uint32_t capability[] = { 0x02000001, 1u << 21, 0, 0, 0 };
+	struct keep_record su = { .type = KEEP_FILE, .mode = 04755 };
+	struct keep_result result;
+
+	(void)state;
+	stream_begin();
+	put_simple(KEEP_FILE, "f");
+	put_attribute("security.capability", capability, sizeof(capability));
+	stream_put(&su, "both", "");
+	put_attribute("security.capability", capability, sizeof(capability));
+	put_simple(KEEP_FILE, "g\033");
+	put_attribute("system.posix_acl_access", "nonsense", 8);
+	put_attribute("system.posix_acl_access", "", 0);
+	put_end();
+	result = collect();
+	assert_true(result.complete);
+	assert_int_equal(result.identity_count, 2);
+	assert_attribute("new/f", "security.capability", NULL, -1);
+	assert_true(result.refused_count > 0);
+	assert_non_null(strstr(result.refused, "system.posix_acl_access of g?: "));
+}
+
 /* ---- from end to end ---- */
 
 static void *send_upper(void *opaque)
@@ -543,6 +746,35 @@ static void all_that_was_written_arrives(void **state)
 	    ">$i.list; done; "
 	    "diff upper.list new.list; rm upper.list new.list");
 	run("test $(stat -c %b new/sparse) -lt 100; test new/a/one -ef new/a/b/two");
+}
+
+static void attributes_that_were_written_arrive(void **state)
+{
+	static const char *const files[] = { "f", "d", "d/sub/f", "d/sub" };
+	char path[64];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip_because("only root reads what its owner may not, as guest-init does");
+	run("mkdir -p upper/d/sub; echo 1 >upper/f; ln upper/f upper/d/f; echo 2 >upper/d/sub/f");
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "upper/%s", files[i]);
+		set_or_skip(path, "user.name", files[i], strlen(files[i]));
+		set_or_skip(path, "user.overlay.redirect", "/nowhere", 8);
+		set_or_skip(path, "system.posix_acl_access", &acl, sizeof(acl));
+	}
+	set_or_skip("upper/d", "system.posix_acl_default", &acl, sizeof(acl));
+	assert_true(send_all().complete);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "new/%s", files[i]);
+		assert_attribute(path, "user.name", files[i], (ssize_t)strlen(files[i]));
+		assert_attribute(path, "user.overlay.redirect", NULL, -1);
+		assert_attribute(path, "system.posix_acl_default", &acl,
+				 strcmp(files[i], "d") == 0 ? (ssize_t)sizeof(acl) : -1);
+	}
+	assert_attribute("new/d/f", "user.name", "f", 1);
+	/* The owner reads what is his all the same. */
+	run("test $(stat -c %a new/d/sub/f) = 440");
 }
 
 static void many_files_arrive(void **state)
@@ -622,6 +854,31 @@ static void opaque_directories_replace_all(void **state)
 	merge();
 	assert_true(is_opaque("keep/d"));
 	run("test $(cat keep/d/file keep/d/more | tr -d '\\n') = 23");
+}
+
+static void attributes_of_directories_are_the_new_ones(void **state)
+{
+	struct acl given = acl;
+
+	(void)state;
+	given.entries[0].rights = 7;
+	run("mkdir -p keep/d/old new/d; touch new/d/f");
+	set_or_skip("keep/d", "user.gone", "1", 1);
+	set_or_skip("keep/d", "user.other", "1", 1);
+	set_or_skip("keep/d", "user.overlay.opaque", "y", 1);
+	set_or_skip("keep/d", "system.posix_acl_access", &given, sizeof(given));
+	set_or_skip("new/d", "user.other", "2", 1);
+	set_or_skip("new/d", "user.added", "3", 1);
+	set_or_skip("new/d", "system.posix_acl_default", &given, sizeof(given));
+	run("chmod 700 new/d");
+	merge();
+	assert_attribute("keep/d", "user.gone", NULL, -1);
+	assert_attribute("keep/d", "user.other", "2", 1);
+	assert_attribute("keep/d", "user.added", "3", 1);
+	assert_attribute("keep/d", "user.overlay.opaque", "y", 1);
+	assert_attribute("keep/d", "system.posix_acl_access", NULL, -1);
+	assert_attribute("keep/d", "system.posix_acl_default", &given, sizeof(given));
+	run("test $(stat -c %a keep/d) = 700; test -d keep/d/old; test -f keep/d/f");
 }
 
 static void links_in_what_was_kept_are_not_entered(void **state)
@@ -829,10 +1086,17 @@ int main(void)
 		TEST(limits_hold),
 		TEST(half_a_stream_is_not_whole),
 		TEST(words_of_the_machine_are_printable),
+		TEST(attributes_arrive),
+		TEST(directories_have_attributes_last),
+		TEST(other_attributes_are_refused),
+		TEST(attributes_count_as_content),
+		TEST(capabilities_are_not_given_and_refusals_are_named),
 		TEST(all_that_was_written_arrives),
+		TEST(attributes_that_were_written_arrive),
 		TEST(many_files_arrive),
 		TEST(what_is_new_replaces_what_was_kept),
 		TEST(opaque_directories_replace_all),
+		TEST(attributes_of_directories_are_the_new_ones),
 		TEST(links_in_what_was_kept_are_not_entered),
 		TEST(whole_streams_are_put_in_place),
 		TEST(half_streams_change_nothing),

@@ -226,12 +226,16 @@ static void say_what_is_missing(const struct keep *keep)
 	const struct keep_result *result = &keep->result;
 
 	if (result->identity_count)
-		log_warn("--keep %s: %llu files have lost their set-user-ID or set-group-ID bits, "
-			 "which a machine may not hand to the host",
-			 keep->path, (unsigned long long)result->identity_count);
+		log_warn(
+			"--keep %s: %llu files have lost their set-user-ID or set-group-ID bits or "
+			"capabilities, which a machine may not hand to the host",
+			keep->path, (unsigned long long)result->identity_count);
 	if (result->device_count)
 		log_warn("--keep %s: %llu device nodes were left out", keep->path,
 			 (unsigned long long)result->device_count);
+	if (result->refused_count)
+		log_warn("--keep %s: %llu extended attributes were refused; first %s", keep->path,
+			 (unsigned long long)result->refused_count, result->refused);
 }
 
 static void finish(struct keep *keep, bool ran)

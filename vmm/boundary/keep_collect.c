@@ -20,7 +20,9 @@
 
 #include "vmm/boundary/keep_parse.h"
 
-#define PIECE_LEN 65536u
+#define PIECE_LEN KEEP_VALUE_MAX
+/* What an attribute costs a guest's memory besides its name and value at least. */
+#define ATTRIBUTE_LEN_MIN 40
 
 struct collector {
 	int in_fd;
@@ -34,14 +36,24 @@ struct collector {
 	uint64_t entry_count;
 	uint64_t byte_count;
 	unsigned depth;
+	bool leaving; /* the directory: nothing but its attributes follows */
 	size_t path_len;
 	char path[KEEP_PATH_MAX + 1]; /* of dir_fd; "" at the top */
 	char name[KEEP_NAME_MAX + 1]; /* of this record */
+	char attribute[KEEP_NAME_MAX + 1];
 	char payload[KEEP_PATH_MAX + 1];
 	uint8_t piece[PIECE_LEN];
 };
 
 /* ---- errors: the first one stays ---- */
+
+static void make_printable(char *text)
+{
+	for (; *text; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
 
 static int PRINTF_LIKE(2, 3) fail(struct collector *c, const char *fmt, ...)
 {
@@ -50,16 +62,18 @@ static int PRINTF_LIKE(2, 3) fail(struct collector *c, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(c->result->why, sizeof(c->result->why), fmt, args);
 	va_end(args);
-	for (char *p = c->result->why; *p; p++) {
-		if (*p < ' ' || *p > '~')
-			*p = '?';
-	}
+	make_printable(c->result->why);
 	return -EIO;
 }
 
 static int fail_lie(struct collector *c, const char *what)
 {
 	return fail(c, "what the machine sent makes no sense (%s)", what);
+}
+
+static int fail_much(struct collector *c)
+{
+	return fail(c, "it is more than the machine's memory could hold");
 }
 
 /* Something of the host's. */
@@ -149,6 +163,70 @@ static int set_name_attributes(struct collector *c, const struct keep_record *re
 	return 0;
 }
 
+static int finish_file(struct collector *c)
+{
+	int ret;
+
+	if (c->file_fd < 0)
+		return 0;
+	ret = set_attributes(c, c->file_fd, &c->file, false);
+	if (close(c->file_fd) < 0 && ret == 0)
+		ret = fail_errno(c, "write");
+	c->file_fd = -1;
+	return ret;
+}
+
+static int set_attribute(struct collector *c, int fd, size_t len)
+{
+	int ret = fsetxattr(fd, c->attribute, c->piece, len, 0);
+
+	/* An access list that came before may have taken the right from its owner. */
+	if (ret < 0 && errno == EACCES && fchmod(fd, S_IRWXU) == 0)
+		ret = fsetxattr(fd, c->attribute, c->piece, len, 0);
+	if (ret == 0)
+		return 1;
+	if (errno == EIO)
+		return fail_errno(c, "set an attribute of");
+	if (c->result->refused_count++ == 0) {
+		snprintf(c->result->refused, sizeof(c->result->refused),
+			 "%.60s of %.100s%s%.60s: %s", c->attribute, c->path,
+			 c->path_len && *c->name ? "/" : "", c->name, strerror(errno));
+		make_printable(c->result->refused);
+	}
+	return 1;
+}
+
+/* 0 at the end of the stream. */
+static int on_attribute(struct collector *c, const struct keep_record *record)
+{
+	bool of_dir = record->flags & KEEP_OF_DIR;
+	int ret = of_dir ? finish_file(c) : 0;
+
+	if (ret == 0)
+		ret = read_all(c, c->attribute, record->name_len);
+	c->attribute[record->name_len] = '\0';
+	if (ret > 0)
+		ret = read_all(c, c->piece, record->payload_len);
+	if (ret <= 0)
+		return ret;
+	if ((of_dir ? c->depth == 0 : c->file_fd < 0) || strlen(c->attribute) != record->name_len ||
+	    !keep_is_attribute(c->attribute))
+		return fail_lie(c, "an attribute that nothing has");
+	c->byte_count += ATTRIBUTE_LEN_MIN + record->name_len + record->payload_len;
+	if (c->byte_count > c->limits->bytes_max)
+		return fail_much(c);
+	if (of_dir) {
+		c->leaving = true;
+		c->name[0] = '\0';
+	}
+	if (strcmp(c->attribute, KEEP_CAPABILITY) == 0) {
+		/* As a set-user-ID bit, and counted with it. */
+		c->result->identity_count += !(c->file.mode & (S_ISUID | S_ISGID));
+		return 1;
+	}
+	return set_attribute(c, of_dir ? c->dir_fd : c->file_fd, record->payload_len);
+}
+
 /* ---- directories ---- */
 
 /* -errno when it is not there. */
@@ -211,28 +289,17 @@ static int on_up(struct collector *c, const struct keep_record *record)
 	c->path_len = slash ? (size_t)(slash - c->path) : 0;
 	c->path[c->path_len] = '\0';
 	c->depth--;
+	c->leaving = false;
 	return move_to_path(c);
 }
 
 /* ---- everything else ---- */
 
-static int finish_file(struct collector *c)
-{
-	int ret;
-
-	if (c->file_fd < 0)
-		return 0;
-	ret = set_attributes(c, c->file_fd, &c->file, false);
-	if (close(c->file_fd) < 0 && ret == 0)
-		ret = fail_errno(c, "write");
-	c->file_fd = -1;
-	return ret;
-}
-
 static int on_file(struct collector *c, const struct keep_record *record)
 {
-	c->file_fd = openat(c->dir_fd, c->name,
-			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR);
+	c->file_fd =
+		openat(c->dir_fd, c->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		       S_IRUSR | S_IWUSR);
 	if (c->file_fd < 0)
 		return fail_errno(c, "make");
 	c->file = *record;
@@ -267,7 +334,7 @@ static int on_data(struct collector *c, const struct keep_record *record)
 		return fail_lie(c, "content without a file, or beyond its end");
 	c->byte_count += left;
 	if (c->byte_count > c->limits->bytes_max)
-		return fail(c, "it is more than the machine's memory could hold");
+		return fail_much(c);
 	while (left > 0) {
 		size_t part = left < PIECE_LEN ? left : PIECE_LEN;
 		int ret = read_all(c, c->piece, part);
@@ -399,9 +466,13 @@ static int on_record(struct collector *c)
 	ret = 1;
 	if (record.type == KEEP_DATA) {
 		ret = on_data(c, &record);
+	} else if (record.type == KEEP_ATTRIBUTE) {
+		ret = on_attribute(c, &record);
 	} else if (record.type != KEEP_BEGIN) {
 		if (record.name_len && ++c->entry_count > c->limits->entries_max)
 			return fail(c, "it is more files than the machine's memory could hold");
+		if (record.name_len && c->leaving)
+			return fail_lie(c, "more in a directory that it leaves");
 		ret = finish_file(c);
 		if (ret == 0)
 			ret = read_texts(c, &record);

@@ -20,8 +20,11 @@ struct keep_result {
 	bool begun;
 	bool complete;
 	char why[300]; /* when it is not: a text for the person; empty: the stream just ended */
-	uint64_t identity_count; /* files that were to have set-user-ID or set-group-ID bits */
-	uint64_t device_count;	 /* device nodes, which are left out */
+	/* Files that were to have set-user-ID or set-group-ID bits or capabilities. */
+	uint64_t identity_count;
+	uint64_t device_count;	/* device nodes, which are left out */
+	uint64_t refused_count; /* extended attributes that cannot be set here */
+	char refused[300];	/* the first of them, for the person */
 };
 
 /*

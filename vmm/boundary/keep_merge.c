@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "vmm/boundary/keep_collect.h"
+#include "vmm/guest/keep.h"
 #include "vmm/log.h"
 
 struct merge {
@@ -19,6 +20,8 @@ struct merge {
 	bool as_root;
 	bool only_look; /* whether it can be done */
 	uint64_t trash_count;
+	char names[KEEP_VALUE_MAX]; /* of attributes */
+	uint8_t value[KEEP_VALUE_MAX];
 };
 
 static int open_dir(int parent_fd, const char *name)
@@ -113,11 +116,37 @@ static bool is_opaque(int fd)
 
 static int merge_all(struct merge *merge, int from_fd, int to_fd);
 
+/* One that is not there is gone: all came up together. Where one may not be set, or names do not
+ * fit, the old one stays. */
+static void copy_extended(struct merge *merge, int from_fd, int to_fd)
+{
+	int fds[] = { to_fd, from_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		ssize_t len = flistxattr(fds[i], merge->names, sizeof(merge->names));
+
+		for (const char *name = merge->names; name < merge->names + len;
+		     name += strlen(name) + 1) {
+			ssize_t value_len;
+
+			if (!keep_is_attribute(name))
+				continue;
+			value_len = fgetxattr(from_fd, name, merge->value, sizeof(merge->value));
+			if (value_len < 0 ? fremovexattr(to_fd, name) < 0
+					  : fsetxattr(to_fd, name, merge->value, (size_t)value_len,
+						      0) < 0)
+				log_debug("--keep %s: %s of a directory stays: %s", merge->name,
+					  name, strerror(errno));
+		}
+	}
+}
+
 /* The new directory's attributes, where they may be set. */
-static void copy_attributes(const struct merge *merge, const struct stat *st, int to_fd)
+static void copy_attributes(struct merge *merge, const struct stat *st, int from_fd, int to_fd)
 {
 	struct timespec times[2] = { st->st_atim, st->st_mtim };
 
+	copy_extended(merge, from_fd, to_fd);
 	if ((merge->as_root && fchown(to_fd, st->st_uid, st->st_gid) < 0) ||
 	    fchmod(to_fd, st->st_mode & 07777) < 0 || futimens(to_fd, times) < 0)
 		log_debug("--keep %s: a directory keeps its owner, mode or time: %s", merge->name,
@@ -135,7 +164,7 @@ static int merge_dirs(struct merge *merge, int from_parent_fd, int from_fd, int 
 	ret = merge_all(merge, from_fd, to_fd);
 	if (ret < 0 || merge->only_look)
 		return ret;
-	copy_attributes(merge, from, to_fd);
+	copy_attributes(merge, from, from_fd, to_fd);
 	if (unlinkat(from_parent_fd, name, AT_REMOVEDIR) < 0)
 		return merge_failed(merge, name);
 	return 0;

@@ -7,7 +7,7 @@
 
 struct rule {
 	bool name;
-	uint32_t payload_max; /* 0: there is none; else at least one byte */
+	uint32_t payload_max; /* 0: there is none; else at least one byte, but of an attribute */
 	uint8_t flags;
 };
 
@@ -23,6 +23,7 @@ static const struct rule rules[] = {
 	[KEEP_WHITEOUT] = { .name = true },
 	[KEEP_END] = { 0 },
 	[KEEP_FAILED] = { .payload_max = KEEP_TEXT_MAX },
+	[KEEP_ATTRIBUTE] = { .name = true, .payload_max = KEEP_VALUE_MAX, .flags = KEEP_OF_DIR },
 };
 
 static bool mode_is_good(const struct keep_record *record)
@@ -52,14 +53,14 @@ const char *keep_parse(struct keep_record *record, const uint8_t header[KEEP_HEA
 		.payload_len = relay_get32(header + 28),
 		.size = keep_get64(header + 32),
 	};
-	if (record->type < KEEP_BEGIN || record->type > KEEP_FAILED)
+	if (record->type < KEEP_BEGIN || record->type > KEEP_ATTRIBUTE)
 		return "a record of no known type";
 	rule = &rules[record->type];
 	if (record->flags & ~(unsigned)rule->flags)
 		return "a record with unknown flags";
 	if (rule->name != (record->name_len > 0) || record->name_len > KEEP_NAME_MAX)
 		return "a name that is missing or too long";
-	if ((rule->payload_max > 0) != (record->payload_len > 0) ||
+	if ((rule->payload_max && !record->payload_len && record->type != KEEP_ATTRIBUTE) ||
 	    record->payload_len > rule->payload_max)
 		return "a payload that is missing or too long";
 	if (!mode_is_good(record) || record->mtime_nsec > 999999999)

@@ -5,34 +5,41 @@
  * The stream is a sequence of records: a header of KEEP_HEADER_LEN bytes, a name, a payload; all
  * numbers little-endian:
  *   byte 0   type, enum keep_type
- *   byte 1   flags, KEEP_OPAQUE
+ *   byte 1   flags, KEEP_OPAQUE or KEEP_OF_DIR
  *   byte 2   length of the name, 16 bits
  *   byte 4   mode, owner, group, 32 bits each
  *   byte 16  time of the last change: seconds, 64 bits, nanoseconds, 32 bits
  *   byte 28  length of the payload, 32 bits
  *   byte 32  size, 64 bits: see the types
- * A name is one component of a path, below the directory that the records before it have entered.
+ * A name is one component of a path, below the directory that the records before it have entered,
+ * or that of an attribute.
  * It begins with KEEP_BEGIN; without KEEP_END at its end it is not whole, and worth nothing. The
  * monitor trusts nothing of it: see vmm/boundary/keep_parse.h. Only libc; shared by both.
  */
 #ifndef VMM_GUEST_KEEP_H
 #define VMM_GUEST_KEEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "vmm/guest/relay.h"
 
 #define KEEP_PORT	 "vmm.keep"
-#define KEEP_MAGIC	 0x316b656570u /* "keep1" */
+#define KEEP_MAGIC	 0x326b656570u /* "keep2" */
 #define KEEP_HEADER_LEN	 40u
 #define KEEP_NAME_MAX	 255u
 #define KEEP_PATH_MAX	 4095u
 #define KEEP_TEXT_MAX	 200u
 #define KEEP_PAYLOAD_MAX (1u << 20)
+#define KEEP_VALUE_MAX	 65536u /* of an attribute: the kernel's own limit */
 /* A tree that is deeper is refused. */
-#define KEEP_DEPTH_MAX 200u
+#define KEEP_DEPTH_MAX	200u
 
-#define KEEP_OPAQUE    1u /* nothing of the layers below is seen in this directory */
+#define KEEP_CAPABILITY "security.capability"
+
+#define KEEP_OPAQUE	1u /* nothing of the layers below is seen in this directory */
+#define KEEP_OF_DIR	1u /* of an attribute */
 
 enum keep_type {
 	KEEP_BEGIN = 1,	   /* size: KEEP_MAGIC */
@@ -46,6 +53,9 @@ enum keep_type {
 	KEEP_WHITEOUT = 9, /* name: what the layers below have of it is gone */
 	KEEP_END = 10,	   /* size: how many records came before */
 	KEEP_FAILED = 11,  /* payload: why it cannot go on, for the person; the last one */
+	/* name, payload, flags: an extended attribute of the file that is sent, or of the
+	 * directory: then nothing but such follows until KEEP_UP */
+	KEEP_ATTRIBUTE = 12,
 };
 
 struct keep_record {
@@ -60,6 +70,15 @@ struct keep_record {
 	uint32_t payload_len;
 	uint64_t size;
 };
+
+/* Whether it goes out: a person's own, access lists and capabilities, but no mark of an overlay. */
+static inline bool keep_is_attribute(const char *name)
+{
+	if (strncmp(name, "user.", 5) == 0)
+		return strncmp(name + 5, "overlay.", 8) != 0;
+	return strcmp(name, "system.posix_acl_access") == 0 ||
+	       strcmp(name, "system.posix_acl_default") == 0 || strcmp(name, KEEP_CAPABILITY) == 0;
+}
 
 static inline void keep_put64(uint8_t *at, uint64_t value)
 {

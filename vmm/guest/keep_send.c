@@ -1,6 +1,7 @@
 /*
  * The walk through what was written; see keep_send.h. A directory's attributes follow what is in
- * it, holes in files are left out, and what has several names is sent once.
+ * it (what is made in it could inherit some), holes in files are left out, and what has several
+ * names is sent once.
  */
 #include "vmm/guest/keep_send.h"
 
@@ -38,6 +39,8 @@ struct sender {
 	char path[KEEP_PATH_MAX + 1]; /* of the directory that is sent */
 	struct known *known[BUCKET_COUNT];
 	uint8_t out[OUT_LEN];
+	char names[KEEP_VALUE_MAX]; /* of attributes */
+	uint8_t value[KEEP_VALUE_MAX];
 };
 
 /* ---- the port ---- */
@@ -113,6 +116,29 @@ static int fail(struct sender *sender, const char *name, int error)
 	return -error;
 }
 
+/* ---- extended attributes ---- */
+
+static int put_attributes(struct sender *sender, int fd, uint8_t flags)
+{
+	struct keep_record record = { .type = KEEP_ATTRIBUTE, .flags = flags };
+	ssize_t len = flistxattr(fd, sender->names, sizeof(sender->names));
+
+	if (len < 0)
+		return errno == EOPNOTSUPP ? 0 : -errno;
+	for (const char *name = sender->names; name < sender->names + len;
+	     name += strlen(name) + 1) {
+		ssize_t value_len;
+
+		if (!keep_is_attribute(name))
+			continue;
+		value_len = fgetxattr(fd, name, sender->value, sizeof(sender->value));
+		if (value_len < 0)
+			return -errno;
+		put_record(sender, record, name, sender->value, (size_t)value_len);
+	}
+	return 0;
+}
+
 /* ---- files ---- */
 
 /* The bytes from AT to END, straight into what goes out. */
@@ -170,7 +196,9 @@ static int put_file(struct sender *sender, int dir_fd, const char *name, const s
 		return -errno;
 	record.size = (uint64_t)st->st_size;
 	put_record(sender, record, name, NULL, 0);
-	ret = put_data(sender, fd, st->st_size);
+	ret = put_attributes(sender, fd, 0);
+	if (ret == 0)
+		ret = put_data(sender, fd, st->st_size);
 	close(fd);
 	return ret;
 }
@@ -300,8 +328,11 @@ static int put_all(struct sender *sender, int dir_fd, unsigned depth)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			ret = put_entry(sender, dir_fd, entry->d_name, depth);
 	}
-	if (ret == 0 && errno)
-		ret = fail(sender, ".", errno);
+	if (ret == 0) {
+		ret = errno ? -errno : depth ? put_attributes(sender, dirfd(dir), KEEP_OF_DIR) : 0;
+		if (ret < 0)
+			ret = fail(sender, ".", -ret);
+	}
 	closedir(dir);
 	return ret;
 }
