@@ -28,31 +28,11 @@ run()
 	"$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --timeout 100 "$@"
 }
 
-# What a run could leave: processes, mounts, cgroups, namespaces, interfaces, rules, files.
-inventory()
-{
-	ps -e -o comm= | sed -n '/^vmm/p; /^pass*t/p; /^sleep/p' | sort
-	sed 's/^[0-9]* [0-9]* //' /proc/self/mountinfo | sort
-	find /sys/fs/cgroup -type d | sort
-	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
-	ls /sys/class/net
-	nft list ruleset
-	ls -A /run/vmm "$XDG_CACHE_HOME/vmm/images" 2>/dev/null || :
-	find /tmp /dev/shm -maxdepth 1 | sort
-}
-
-nothing_is_left()
-{
-	wait_for 30 sh -c '! pgrep -x "passt|passt.avx2|vmm"' || :
-	inventory >"$work/after"
-	diff "$work/before" "$work/after"
-}
-
 one_after_another()
 {
 	local i status bad=0
 
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq "$runs"); do
 		status=0
 		run --net none -- sh -c "exit $((i % 100))" || status=$?
@@ -72,7 +52,7 @@ at_once()
 {
 	local i pids=() status bad=0
 
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq 20); do
 		run --net none --timeout 600 -- sh -c "sleep 1; exit $i" &
 		pids+=($!)
@@ -93,7 +73,7 @@ killed_at_random()
 {
 	local i pid nets=(none user)
 
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq $((runs / 2))); do
 		"$vmm" run --kernel "$kernel" --rootfs "$root" --memory 128M --net "${nets[i % 2]}" \
 			-- sh -c 'sleep 5 & sleep 5' &

@@ -240,3 +240,33 @@ has_said()
 {
 	grep -q "$1" "$work/$vm.out"
 }
+
+# What a run could leave: processes, mounts, cgroups, namespaces, interfaces, rules, files, and a
+# setting of the kernel's.
+inventory()
+{
+	# Not the kernel's own and the script's, which come and go.
+	ps -e -o comm= | sed -n '/^vmm/p; /^pass*t/p; /^sleep/p' | sort
+	sed 's/^[0-9]* [0-9]* //' /proc/self/mountinfo | sort
+	find /sys/fs/cgroup -type d | sort
+	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
+	ls /sys/class/net
+	nft list ruleset
+	ls -A /run/vmm "${XDG_CACHE_HOME:-$HOME/.cache}/vmm/images" 2>/dev/null || :
+	find /tmp /dev/shm -maxdepth 1 | sort
+	cat /proc/sys/net/ipv4/ip_forward
+}
+
+# Before what is tested: what a first run leaves for good must be there already.
+note_what_there_is()
+{
+	inventory >"$work/before"
+}
+
+# After it: the same is there. What ends beside the monitor has a moment for it.
+nothing_is_left()
+{
+	wait_for 30 sh -c '! pgrep -x "vmm|passt(\.avx2)?|pasta(\.avx2)?"' || :
+	inventory >"$work/after"
+	diff "$work/before" "$work/after"
+}

@@ -303,27 +303,6 @@ ordinary_user()
 	kill %1
 }
 
-# What a run could leave: processes, mounts, cgroups, namespaces, interfaces, rules, files.
-inventory()
-{
-	# Not the kernel's own and this script's, which come and go.
-	ps -e -o comm= | sed -n '/^vmm/p; /^pass*t/p; /^sleep/p' | sort
-	sed 's/^[0-9]* [0-9]* //' /proc/self/mountinfo | sort
-	find /sys/fs/cgroup -type d | sort
-	find /proc/[0-9]*/ns -type l -printf '%l\n' 2>/dev/null | sort -u
-	ls /sys/class/net
-	nft list ruleset
-	ls -A /run/vmm 2>/dev/null || :
-	cat /proc/sys/net/ipv4/ip_forward
-}
-
-nothing_is_left()
-{
-	wait_for 30 sh -c '! pgrep -x pasta && ! pgrep -x vmm' || :
-	inventory >"$work/after"
-	diff "$work/before" "$work/after"
-}
-
 # The first start leaves a directory, and a file to lock, for good.
 first_start()
 {
@@ -335,7 +314,7 @@ one_after_another()
 	local i
 
 	first_start
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq "$runs"); do
 		quick container --memory 64M -- true
 		quick host -- sh -c 'sleep 1000 & sleep 1000 & true'
@@ -352,7 +331,7 @@ at_once()
 	local i pids=()
 
 	first_start
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq 20); do
 		if [ $((i % 4)) = 0 ]; then
 			run container --net bridge -- sh -c "sleep 1; exit $i" &
@@ -374,7 +353,7 @@ killed_at_random()
 		"container --net user" "host --net host")
 
 	first_start
-	inventory >"$work/before"
+	note_what_there_is
 	for i in $(seq $((runs * 2))); do
 		# shellcheck disable=SC2086 # words
 		in_background ${kinds[i % 4]} -- sh -c 'sleep 5 & sleep 5'
