@@ -139,6 +139,7 @@ vmm_SRC := \
 	vmm/guest/keep_send.c \
 	vmm/guest/pump.c \
 	vmm/guest/spawn.c \
+	vmm/guest/text.c \
 	vmm/guest/relay_run.c \
 	vmm/guest/relay_guest.c \
 	vmm/boundary/machine_initramfs.c \

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
@@ -18,13 +17,14 @@
 #include "vmm/guest/guest_net.h"
 #include "vmm/guest/keep_send.h"
 #include "vmm/guest/relay_guest.h"
+#include "vmm/guest/text.h"
 #include "vmm/guest/workload.h"
 
 static char error_text[256];
 
 static int fail(const char *what, const char *name, const char *why)
 {
-	snprintf(error_text, sizeof(error_text), "%s %s: %s", what, name, why);
+	text_join(error_text, sizeof(error_text), what, " ", name, ": ", why);
 	return -1;
 }
 
@@ -116,9 +116,13 @@ static int prepare(const struct workload *workload, int *upper_fd)
 
 static _Noreturn void end_machine(void)
 {
+	char line[sizeof(error_text) + 16];
+	size_t len = text_join(line, sizeof(line), "guest-init: ", error_text, "\n");
+
 	/* Without a monitor that heard why, the kernel's log is where it can be read. */
-	if (error_text[0])
-		dprintf(STDERR_FILENO, "guest-init: %s\n", error_text);
+	if (error_text[0] && write(STDERR_FILENO, line, len) < 0) {
+		/* Nobody to tell. */
+	}
 	sync();
 	reboot(RB_POWER_OFF);
 	_exit(1);

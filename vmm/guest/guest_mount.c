@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "vmm/guest/text.h"
 
 /* A disk may be found a little later than its driver. */
 #define WAIT_STEP_NS   500000
@@ -22,7 +23,7 @@ static int fail(char *error, size_t error_len, const char *what, const char *nam
 {
 	int ret = -errno;
 
-	snprintf(error, error_len, "%s %s: %s", what, name, strerror(errno));
+	text_join(error, error_len, what, " ", name, ": ", strerror(errno));
 	return ret;
 }
 
@@ -77,7 +78,7 @@ static int mount_kept(const struct workload *workload, const char **lower, char 
 	*lower = "/vmm/lower";
 	if (!workload->keep_device)
 		return 0;
-	snprintf(device, sizeof(device), "/dev/%s", workload->keep_device);
+	text_join(device, sizeof(device), "/dev/", workload->keep_device);
 	if (wait_for_device(device) < 0)
 		return fail(error, error_len, "wait for", device);
 	if (mkdir("/vmm/keep", 0755) < 0 || mkdir("/vmm/both", 0755) < 0 ||
@@ -97,7 +98,7 @@ int guest_mount_root(const struct workload *workload, int *upper_fd, char *error
 
 	*upper_fd = -1;
 
-	snprintf(device, sizeof(device), "/dev/%s", workload->root);
+	text_join(device, sizeof(device), "/dev/", workload->root);
 	if (wait_for_device(device) < 0)
 		return fail(error, error_len, "wait for", device);
 	if (mkdir("/vmm/lower", 0755) < 0 || mkdir("/vmm/upper", 0755) < 0 ||
@@ -112,9 +113,9 @@ int guest_mount_root(const struct workload *workload, int *upper_fd, char *error
 	if (workload->keep)
 		*upper_fd = open("/vmm/upper/root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* What is kept must be whole files under their own names. */
-	snprintf(options, sizeof(options),
-		 "lowerdir=%s,upperdir=/vmm/upper/root,workdir=/vmm/upper/work%s", lower,
-		 workload->keep ? ",redirect_dir=off,metacopy=off" : "");
+	text_join(options, sizeof(options), "lowerdir=", lower,
+		  ",upperdir=/vmm/upper/root,workdir=/vmm/upper/work",
+		  workload->keep ? ",redirect_dir=off,metacopy=off" : "");
 	if (mount("overlay", "/vmm/root", "overlay", 0, options) < 0)
 		return fail(error, error_len, "mount", "the overlay (CONFIG_OVERLAY_FS)");
 	if (chdir("/vmm/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
@@ -177,7 +178,7 @@ static void make_directories(const char *path)
 {
 	char copy[PATH_MAX];
 
-	if ((size_t)snprintf(copy, sizeof(copy), "%s", path) >= sizeof(copy))
+	if (text_join(copy, sizeof(copy), path) >= sizeof(copy))
 		return;
 	for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
@@ -193,7 +194,7 @@ int guest_mount_volumes(const struct workload *workload, char *error, size_t err
 		const struct workload_volume *volume = &workload->volumes[i];
 		char device[80];
 
-		snprintf(device, sizeof(device), "/dev/%s", volume->device);
+		text_join(device, sizeof(device), "/dev/", volume->device);
 		make_directories(volume->target);
 		if (wait_for_device(device) < 0)
 			return fail(error, error_len, "wait for", device);

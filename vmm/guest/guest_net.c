@@ -13,7 +13,6 @@
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "vmm/guest/dhcp.h"
+#include "vmm/guest/text.h"
 
 /* How long to wait for an answer, and how often to ask. */
 static const int wait_ms[] = { 100, 300, 600, 1000, 2000, 4000 };
@@ -190,20 +190,27 @@ static int lease_address(const struct card *card, struct dhcp_lease *lease)
 
 static void write_resolv(const struct dhcp_lease *lease)
 {
-	FILE *file;
+	int fd;
 
 	if (!lease->dns_count)
 		return;
 	/* The root's own may be a link to what some service writes that does not run here. */
 	unlink("/etc/resolv.conf");
-	file = fopen("/etc/resolv.conf", "we");
-	for (unsigned i = 0; file && i < lease->dns_count; i++) {
-		struct in_addr address = { .s_addr = lease->dns[i] };
+	fd = open("/etc/resolv.conf", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	for (unsigned i = 0; fd >= 0 && i < lease->dns_count; i++) {
+		uint8_t bytes[4];
+		char n[4][TEXT_NUMBER_MAX], line[64];
+		size_t len;
 
-		fprintf(file, "nameserver %s\n", inet_ntoa(address));
+		memcpy(bytes, &lease->dns[i], sizeof(bytes));
+		len = text_join(line, sizeof(line), "nameserver ", text_number(n[0], bytes[0]), ".",
+				text_number(n[1], bytes[1]), ".", text_number(n[2], bytes[2]), ".",
+				text_number(n[3], bytes[3]), "\n");
+		if (write(fd, line, len) < 0)
+			break;
 	}
-	if (file)
-		fclose(file);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* ---- cards ---- */
@@ -234,7 +241,7 @@ static int configure_card(const struct card *card, const struct workload_net *ne
 	int ret = bring_up(card);
 
 	if (ret < 0) {
-		snprintf(error, error_len, "bring up %s: %s", card->name, strerror(-ret));
+		text_join(error, error_len, "bring up ", card->name, ": ", strerror(-ret));
 		return ret;
 	}
 	if (!net->ip)
@@ -242,8 +249,8 @@ static int configure_card(const struct card *card, const struct workload_net *ne
 	if (strcmp(net->ip, "dhcp") == 0) {
 		ret = lease_address(card, &lease);
 		if (ret < 0) {
-			snprintf(error, error_len, "no address by DHCP on %s: %s", card->name,
-				 strerror(-ret));
+			text_join(error, error_len, "no address by DHCP on ", card->name, ": ",
+				  strerror(-ret));
 			return ret;
 		}
 		write_resolv(&lease);
@@ -253,7 +260,8 @@ static int configure_card(const struct card *card, const struct workload_net *ne
 	if (ret == 0)
 		ret = apply(card, &lease);
 	if (ret < 0)
-		snprintf(error, error_len, "set the address of %s: %s", card->name, strerror(-ret));
+		text_join(error, error_len, "set the address of ", card->name, ": ",
+			  strerror(-ret));
 	return ret;
 }
 
@@ -263,12 +271,14 @@ int guest_net_configure(const struct workload *workload, char *error, size_t err
 	int ret = 0;
 
 	if (card.fd < 0) {
-		snprintf(error, error_len, "this kernel has no IPv4: %s", strerror(errno));
+		text_join(error, error_len, "this kernel has no IPv4: ", strerror(errno));
 		return workload->net_count ? -EAFNOSUPPORT : 0;
 	}
 	bring_up(&card);
 	for (unsigned i = 0; ret == 0 && i < workload->net_count; i++) {
-		snprintf(card.name, sizeof(card.name), "eth%u", i);
+		char number[TEXT_NUMBER_MAX];
+
+		text_join(card.name, sizeof(card.name), "eth", text_number(number, i));
 		ret = configure_card(&card, &workload->nets[i], error, error_len);
 	}
 	close(card.fd);

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmm/guest/keep.h"
+#include "vmm/guest/text.h"
 
 /* As much as the port's driver takes at once. */
 #define OUT_LEN	     32768u
@@ -107,10 +107,12 @@ static struct keep_record make_record(enum keep_type type, const struct stat *st
 static int fail(struct sender *sender, const char *name, int error)
 {
 	struct keep_record record = { .type = KEEP_FAILED };
-	char text[KEEP_TEXT_MAX + 1];
+	char text[KEEP_TEXT_MAX + 1], path[101], short_name[61];
 
-	snprintf(text, sizeof(text), "/%.100s%s%.60s: %s", sender->path,
-		 sender->path_len ? "/" : "", name, strerror(error));
+	text_join(path, sizeof(path), sender->path);
+	text_join(short_name, sizeof(short_name), name);
+	text_join(text, sizeof(text), "/", path, sender->path_len ? "/" : "", short_name, ": ",
+		  strerror(error));
 	put_record(sender, record, "", text, strlen(text));
 	flush(sender);
 	return -error;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,11 +17,14 @@
 
 #include "vmm/guest/keep.h"
 #include "vmm/guest/relay.h"
+#include "vmm/guest/text.h"
 
 #define PORTS_DIR "/sys/class/virtio-ports"
 /* The driver learns of ports by and by. */
 #define WAIT_STEP_NS   500000
 #define WAIT_STEPS_MAX 10000
+/* Linux 6.12: 5 KB. */
+#define VMSTAT_LEN_MAX (64 << 10)
 
 /* ---- ports ---- */
 
@@ -33,7 +35,7 @@ static bool read_line(const char *dir, const char *file, char *line, size_t room
 	ssize_t len;
 	int fd;
 
-	if ((size_t)snprintf(path, sizeof(path), PORTS_DIR "/%.40s/%s", dir, file) >= sizeof(path))
+	if (text_join(path, sizeof(path), PORTS_DIR "/", dir, "/", file) >= sizeof(path))
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -50,19 +52,23 @@ static bool read_line(const char *dir, const char *file, char *line, size_t room
 /* Opens the device with the name ENTRY, making its node where nobody else has. */
 static int open_node(const char *dev, const char *entry)
 {
-	unsigned major_number, minor_number;
+	uint64_t major_number, minor_number;
 	char path[128], numbers[32];
+	const char *at = numbers;
 	int fd;
 
-	if ((size_t)snprintf(path, sizeof(path), "%.60s/%.40s", dev, entry) >= sizeof(path))
+	if (text_join(path, sizeof(path), dev, "/", entry) >= sizeof(path))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd >= 0 || errno != ENOENT)
 		return fd >= 0 ? fd : -errno;
 	if (!read_line(entry, "dev", numbers, sizeof(numbers)) ||
-	    sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
+	    !text_read_number(&at, &major_number) || *at++ != ':' ||
+	    !text_read_number(&at, &minor_number))
 		return -ENODEV;
-	if (mknod(path, S_IFCHR | 0600, makedev(major_number, minor_number)) < 0 && errno != EEXIST)
+	if (mknod(path, S_IFCHR | 0600, makedev((unsigned)major_number, (unsigned)minor_number)) <
+		    0 &&
+	    errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	return fd >= 0 ? fd : -errno;
@@ -190,17 +196,27 @@ void relay_guest_fail(struct relay_guest *relay, const char *text)
 /* How many processes the kernel has killed for want of memory; 0 where it does not say. */
 static uint64_t count_oom_kills(void)
 {
-	char *line = NULL;
-	size_t room = 0;
-	unsigned long long count = 0;
-	FILE *file = fopen("/proc/vmstat", "re");
+	static const char name[] = "\noom_kill ";
+	char *text = calloc(1, VMSTAT_LEN_MAX + 1);
+	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+	const char *at = NULL;
+	uint64_t count = 0;
+	size_t len = 0;
+	ssize_t got = 1;
 
-	while (file && getline(&line, &room, file) > 0)
-		if (sscanf(line, "oom_kill %llu", &count) == 1)
-			break;
-	free(line);
-	if (file)
-		fclose(file);
+	while (text && fd >= 0 && got > 0 && len < VMSTAT_LEN_MAX) {
+		got = read(fd, text + len, VMSTAT_LEN_MAX - len);
+		len += got > 0 ? (size_t)got : 0;
+	}
+	if (text)
+		at = strstr(text, name);
+	if (at)
+		at += sizeof(name) - 1;
+	if (!at || !text_read_number(&at, &count))
+		count = 0;
+	if (fd >= 0)
+		close(fd);
+	free(text);
 	return count;
 }
 

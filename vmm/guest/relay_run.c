@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +18,7 @@
 #include "vmm/guest/relay_guest.h"
 #include "vmm/guest/relay_parse.h"
 #include "vmm/guest/spawn.h"
+#include "vmm/guest/text.h"
 
 #define PUMPS_MAX 3
 /* What a pipe from the command holds: a splice carries as much. */
@@ -43,7 +43,7 @@ static int run_fail(struct run *run, const char *what)
 {
 	int error = errno ? errno : EIO;
 
-	snprintf(run->error, run->error_len, "%s: %s", what, strerror(error));
+	text_join(run->error, run->error_len, what, ": ", strerror(error));
 	return -error;
 }
 

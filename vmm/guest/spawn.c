@@ -8,21 +8,22 @@
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "vmm/guest/text.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static _Noreturn void fail(int status, const char *what, const char *name)
 {
 	char line[512];
-	int len = snprintf(line, sizeof(line), "vmm: %s %s: %s\n", what, name, strerror(errno));
+	size_t len = text_join(line, sizeof(line), "vmm: ", what, " ", name, ": ", strerror(errno),
+			       "\n");
 
-	if (len > 0 && write(STDERR_FILENO, line,
-			     (size_t)len < sizeof(line) ? (size_t)len : sizeof(line) - 1) < 0) {
+	if (write(STDERR_FILENO, line, len < sizeof(line) ? len : sizeof(line) - 1) < 0) {
 		/* Nobody to tell. */
 	}
 	_exit(status);
@@ -45,10 +46,13 @@ static void exec_by_path(const struct workload *workload, const char *name)
 	for (;;) {
 		size_t len = strcspn(at, ":");
 		char file[PATH_MAX];
-		int written = snprintf(file, sizeof(file), "%.*s%s%s", (int)len, at, len ? "/" : "",
-				       name);
+		size_t room = len < sizeof(file) ? sizeof(file) - len : 0;
 
-		if (written > 0 && (size_t)written < sizeof(file)) {
+		if (room) {
+			memcpy(file, at, len);
+			room = text_join(file + len, room, len ? "/" : "", name) < room;
+		}
+		if (room) {
 			execve(file, workload->argv, workload->envp);
 			if (errno != ENOENT && errno != ENOTDIR)
 				error = errno;
