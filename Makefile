@@ -21,7 +21,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 OPT      ?= -O2
 COLD_OPT ?= $(OPT:-O2=-Oz)
 CFLAGS   ?= $(OPT) -g -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections
-CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init.gz"'
+CPPFLAGS += -I. -I$(BUILD)/gen -DARCH_LAYOUT_H='"arch/$(ARCH)/layout.h"' -DGUEST_INIT_FILE='"$(BUILD)/guest/guest-init.lz4"'
 LDFLAGS  ?= -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed,--gc-sections
 LDLIBS   := -luring -lelf -lz -lzstd -llz4 -llzma -lbz2 -llzo2 -ljansson -lseccomp -lcap -lm -lpthread
 
@@ -252,8 +252,8 @@ $(LIB): $(OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 # What the program carries inside itself (vmm/blob.h).
-$(BUILD)/%.gz: $(BUILD)/%
-	$(Q)gzip -9nc $< >$@
+$(BUILD)/%.lz4: $(BUILD)/%
+	$(Q)lz4 -qf -12 -B7 --content-size --no-frame-crc $< $@
 
 # What runs once a start, or a few times in a boot, or prints, is made small instead of fast.
 COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/% vmm/config% vmm/probe% vmm/suggest% \

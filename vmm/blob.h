@@ -1,5 +1,5 @@
 /*
- * Files that the program carries inside itself, compressed by gzip when it was built.
+ * Files that the program carries inside itself, compressed (an LZ4 frame) when it was built.
  */
 #ifndef VMM_BLOB_H
 #define VMM_BLOB_H

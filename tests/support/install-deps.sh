@@ -26,6 +26,7 @@ libseccomp-dev    # confinement
 libcap-dev
 lxc-dev           # liblxc's header; the library is loaded when a container starts
 musl-tools        # static programs that run in any root
+lz4               # which vmm carries inside itself, packed
 "
 packages_lab="
 qemu-system-x86     # the emulated host

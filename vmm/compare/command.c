@@ -14,10 +14,10 @@
 const char *const compare_boundary_names[] = { "machine", "container", "host", NULL };
 const char *const compare_peer_names[] = { "qemu", "runc", "podman", "lxc", NULL };
 
-BLOB_EMBED(qemu, COMPARE_SCRIPTS "/peers/qemu.sh.gz");
-BLOB_EMBED(runc, COMPARE_SCRIPTS "/peers/runc.sh.gz");
-BLOB_EMBED(podman, COMPARE_SCRIPTS "/peers/podman.sh.gz");
-BLOB_EMBED(lxc, COMPARE_SCRIPTS "/peers/lxc.sh.gz");
+BLOB_EMBED(qemu, COMPARE_SCRIPTS "/peers/qemu.sh.lz4");
+BLOB_EMBED(runc, COMPARE_SCRIPTS "/peers/runc.sh.lz4");
+BLOB_EMBED(podman, COMPARE_SCRIPTS "/peers/podman.sh.lz4");
+BLOB_EMBED(lxc, COMPARE_SCRIPTS "/peers/lxc.sh.lz4");
 
 /* In the order of their names. */
 static const struct {

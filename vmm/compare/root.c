@@ -20,8 +20,8 @@
 #define ROOT_WORDS_MAX 32
 
 /* The scripts that make the root and take it into memory, and the workload program. */
-BLOB_EMBED(setup_root, COMPARE_SCRIPTS "/setup-root.sh.gz");
-BLOB_EMBED(take_in, COMPARE_SCRIPTS "/take-in.sh.gz");
+BLOB_EMBED(setup_root, COMPARE_SCRIPTS "/setup-root.sh.lz4");
+BLOB_EMBED(take_in, COMPARE_SCRIPTS "/take-in.sh.lz4");
 BLOB_EMBED(load, COMPARE_LOAD_FILE);
 
 static int make_directory(const char *path)

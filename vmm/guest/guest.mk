@@ -23,4 +23,4 @@ $(BUILD)/guest/guest-init: $(guest_init_SRC) $(wildcard vmm/guest/*.h) vmm/guest
 	$(Q)$(MUSL_CC) $(CSTD) $(WARNINGS) -I. -Os -fno-pie -fno-asynchronous-unwind-tables -ffunction-sections \
 		-fdata-sections -static -no-pie -Wl,--gc-sections,-z,noseparate-code,-z,norelro -s -o $@ $(guest_init_SRC)
 
-$(BUILD)/obj/vmm/boundary/machine_initramfs.o: $(BUILD)/guest/guest-init.gz
+$(BUILD)/obj/vmm/boundary/machine_initramfs.o: $(BUILD)/guest/guest-init.lz4
