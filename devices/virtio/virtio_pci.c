@@ -160,10 +160,8 @@ static void virtio_pci_write(struct pci_function *fn, unsigned index, uint64_t o
 {
 	struct virtio_pci *vp = from_function(fn);
 
-	if (index == NOTIFY_BAR) {
-		/* Nothing but doorbells. */
-	} else if (offset >= PBA_OFFSET) {
-		/* Pending bits are read-only. */
+	if (index == NOTIFY_BAR || offset >= PBA_OFFSET) {
+		/* Doorbells, which KVM hears itself, and pending bits, which are read-only. */
 	} else if (offset >= TABLE_OFFSET) {
 		uint64_t dword = (offset - TABLE_OFFSET) / 4;
 
