@@ -221,7 +221,7 @@ static void child_that_works_too_long_is_not_waited_for(void **state)
 	(void)state;
 	assert_int_equal(child_start(&child, words), 0);
 	began = child_now_ns();
-	child_limit_work(&child, 1500000000u);
+	child_limit_work(&child, 1500000000u, 1000);
 	assert_int_equal(child_wait_end(&child, 600000), -ETIMEDOUT);
 	assert_true(child_now_ns() - began < 300000000000u);
 	child_fini(&child);
@@ -235,11 +235,26 @@ static void work_that_was_less_before_is_no_end_of_waiting(void **state)
 
 	(void)state;
 	assert_int_equal(child_start(&child, words), 0);
-	child_limit_work(&child, 600000000000u);
+	child_limit_work(&child, 600000000000u, 1000);
 	child.work_began_ns += 600000000000u;
 	assert_int_equal(child_wait_end(&child, 60000), 0);
 	assert_int_equal(child.status, 0);
 	child_fini(&child);
+}
+
+static void limits_hold_for_work_and_for_the_clock_outside(void **state)
+{
+	struct child child = { .work_began_ns = 50, .outside_began_s = 1000, .outside_max_s = 60 };
+
+	(void)state;
+	assert_false(child_beyond_limit(&child, UINT64_MAX, UINT64_MAX));
+	child.work_max_ns = 100;
+	assert_false(child_beyond_limit(&child, 150, 1060));
+	assert_true(child_beyond_limit(&child, 151, 1000));
+	assert_true(child_beyond_limit(&child, 50, 1061));
+	/* Where there is no such clock. */
+	child.outside_began_s = 0;
+	assert_false(child_beyond_limit(&child, 50, 0));
 }
 
 static void child_that_is_not_there_says_so(void **state)
@@ -390,6 +405,7 @@ int main(void)
 		cmocka_unit_test(child_that_hangs_is_ended),
 		cmocka_unit_test(child_that_works_too_long_is_not_waited_for),
 		cmocka_unit_test(work_that_was_less_before_is_no_end_of_waiting),
+		cmocka_unit_test(limits_hold_for_work_and_for_the_clock_outside),
 		cmocka_unit_test(child_that_is_not_there_says_so),
 		cmocka_unit_test(child_output_without_end_does_not_fill_memory),
 		cmocka_unit_test(peers_are_command_lines),

@@ -151,6 +151,12 @@ static void reap(struct child *child, uint64_t now)
 	child->status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
+bool child_beyond_limit(const struct child *child, uint64_t busy_ns, uint64_t outside_s)
+{
+	return child->work_max_ns && (busy_ns > child->work_began_ns + child->work_max_ns ||
+				      outside_s > child->outside_began_s + child->outside_max_s);
+}
+
 /* One round of waiting, until UNTIL_NS at most. -EINTR and -ETIMEDOUT, or 0 when something came. */
 static int wait_once(struct child *child, uint64_t until_ns)
 {
@@ -175,7 +181,7 @@ static int wait_once(struct child *child, uint64_t until_ns)
 	if (ready < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (ready == 0 && child->work_max_ns &&
-	    proc_host_busy_ns() > child->work_began_ns + child->work_max_ns)
+	    child_beyond_limit(child, proc_host_busy_ns(), proc_outside_s()))
 		return -ETIMEDOUT;
 	now = child_now_ns();
 	if (fds[2].revents)
@@ -222,10 +228,12 @@ int child_wait_end(struct child *child, uint64_t timeout_ms)
 	return 0;
 }
 
-void child_limit_work(struct child *child, uint64_t max_ns)
+void child_limit_work(struct child *child, uint64_t max_ns, uint64_t max_s)
 {
 	child->work_max_ns = max_ns;
 	child->work_began_ns = proc_host_busy_ns();
+	child->outside_max_s = max_s;
+	child->outside_began_s = proc_outside_s();
 }
 
 int child_poke(struct child *child)

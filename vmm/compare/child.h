@@ -30,6 +30,8 @@ struct child {
 	uint64_t end_ns;	/* when its end was seen */
 	uint64_t work_max_ns;	/* see child_limit_work; 0: none */
 	uint64_t work_began_ns;
+	uint64_t outside_max_s; /* likewise */
+	uint64_t outside_began_s;
 	int status; /* as shells say it: 128+n for a signal */
 	bool ended;
 	bool interrupted; /* waiting ended since compare_stop was set */
@@ -50,11 +52,14 @@ int child_wait_text(struct child *child, const char *text, uint64_t timeout_ms) 
 /* Reads until it ends. 0, -ETIMEDOUT, -EINTR. */
 int child_wait_end(struct child *child, uint64_t timeout_ms) MUST_CHECK;
 /*
- * From now on waiting for it ends, too (-ETIMEDOUT), when the host has worked for MAX_NS of
- * processor time: where the clock runs ahead while nobody works, it does not say that a program
- * hangs.
+ * For where the clock counts instructions, and so does not say that a program hangs: it runs ahead
+ * while nobody works, and it creeps where a guest spins. From now on waiting for it ends, too
+ * (-ETIMEDOUT), when the host has worked for MAX_NS of processor time, or when MAX_S seconds have
+ * gone by on the clock of the machine below, which the lab's real-time clock shows.
  */
-void child_limit_work(struct child *child, uint64_t max_ns);
+void child_limit_work(struct child *child, uint64_t max_ns, uint64_t max_s);
+/* Whether that is so at BUSY_NS of the host's work and OUTSIDE_S of the other clock (proc.h). */
+bool child_beyond_limit(const struct child *child, uint64_t busy_ns, uint64_t outside_s);
 /* Sends a byte to its standard input. 0 or -errno. */
 int child_poke(struct child *child) MUST_CHECK;
 /* Ends its standard input. */

@@ -125,7 +125,7 @@ static int launch(struct measure *m, struct child *child)
 	int ret = child_start(child, m->command.words);
 
 	if (!ret && m->compare->icount)
-		child_limit_work(child, timeout_s(m) * UINT64_C(1000000000) / 4);
+		child_limit_work(child, timeout_s(m) * UINT64_C(1000000000) / 4, 2 * timeout_s(m));
 	return ret;
 }
 

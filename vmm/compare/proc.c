@@ -166,3 +166,12 @@ uint64_t proc_host_busy_ns(void)
 		return 0;
 	return (t[0] + t[1] + t[2] + t[5] + t[6]) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
+
+uint64_t proc_outside_s(void)
+{
+	char text[32];
+
+	if (read_file(text, sizeof(text), "/sys/class/rtc/rtc0/since_epoch", 0, 0) <= 0)
+		return 0;
+	return strtoull(text, NULL, 10);
+}

@@ -29,5 +29,7 @@ bool proc_has(const struct proc_list *list, const char *name);
 uint64_t proc_available(void);
 /* Processor time that the host has spent on anything, since it is up, ns; as fine as its ticks. */
 uint64_t proc_host_busy_ns(void);
+/* Seconds of the real-time clock, which the lab keeps at the pace of the machine below; 0: none. */
+uint64_t proc_outside_s(void);
 
 #endif
