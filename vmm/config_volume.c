@@ -32,6 +32,15 @@ static void volume_fini(struct config_volume *volume)
 	config_fields_free(volume_fields, ARRAY_SIZE(volume_fields), volume);
 }
 
+/* What each boundary puts something of its own over. */
+static bool is_system(const char *path)
+{
+	size_t len = strcspn(path + 1, "/") + 1;
+
+	return (len == 4 && (strncmp(path, "/dev", 4) == 0 || strncmp(path, "/sys", 4) == 0)) ||
+	       (len == 5 && strncmp(path, "/proc", 5) == 0);
+}
+
 /* Cuts doubled, leading-but-one and trailing slashes and "." out of PATH. False for "..", for what
  * does not begin with a slash, and for the root itself. */
 static bool clean_target(char *path)
@@ -56,7 +65,7 @@ static bool clean_target(char *path)
 		in += len;
 	}
 	*out = '\0';
-	return out != path;
+	return out != path && !is_system(path);
 }
 
 /* Takes over what VOLUME points at, also on failure. */
@@ -72,7 +81,9 @@ static int volume_append(struct config *config, struct config_volume *volume,
 	}
 	if (!clean_target(volume->target))
 		ret = config_error_set(
-			err, "the second path is no directory below /: write it like /srv/data");
+			err,
+			"the second path is none below /, or is in /proc, /sys or /dev: write it "
+			"like /srv/data");
 	else if (config->volume_count == CONFIG_VOLUMES_MAX)
 		ret = config_error_set(err, "is one too many: at most %d volumes",
 				       CONFIG_VOLUMES_MAX);

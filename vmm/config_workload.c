@@ -43,6 +43,29 @@ static int refuse_without_rootfs(const struct config *config)
 	return 0;
 }
 
+/* Options that say something about a machine only, and say it. */
+static int refuse_machine_words(const struct config *config)
+{
+	const char *given = config->entry			    ? "entry"
+			    : config->transport			    ? "transport"
+			    : config->console || config->console_to ? "console"
+			    : config->on_reboot			    ? "on-reboot"
+			    : config->on_panic			    ? "on-panic"
+			    : config->io_engine			    ? "io-engine"
+			    : config->io_threads		    ? "io-threads"
+			    : config->poll_usec			    ? "poll"
+								    : NULL;
+
+	if (given)
+		return refuse(given, "is about a machine: it is for --as machine");
+	/* --print-config writes the default one. */
+	if (config->as == CONFIG_AS_HOST && config->hostname &&
+	    strcmp(config->hostname, config->name) != 0)
+		return refuse("hostname", "the host has its own: it is for --as container or "
+					  "machine");
+	return 0;
+}
+
 /* Options that a root directory leaves nothing to say for. */
 static int refuse_with_rootfs(const struct config *config)
 {
@@ -55,6 +78,8 @@ static int refuse_with_rootfs(const struct config *config)
 	if (config->cmdline_only)
 		return refuse("cmdline-only", "what starts the command could not be told to the "
 					      "kernel: use --cmdline");
+	if (config->as >= CONFIG_AS_CONTAINER)
+		return refuse_machine_words(config);
 	if (config->console_to == CONFIG_TO_PTY)
 		return refuse("console to=pty", "standard input and output are the command's: "
 						"leave it out");
@@ -84,6 +109,19 @@ static int check_directory(const char *option, const char *path, const char *mis
 	return ret;
 }
 
+/* Whether the directory PATH is TOP, or below it. */
+static bool is_within(const char *path, const char *top)
+{
+	char *inner = realpath(path, NULL), *outer = realpath(top, NULL);
+	size_t len = outer ? strlen(outer) : 0;
+	bool within = inner && outer && strncmp(inner, outer, len) == 0 &&
+		      (!inner[len] || inner[len] == '/' || len == 1);
+
+	free(inner);
+	free(outer);
+	return within;
+}
+
 static int check_directories(const struct config *config)
 {
 	int ret = check_directory("rootfs", config->rootfs,
@@ -93,6 +131,10 @@ static int check_directories(const struct config *config)
 	if (ret == 0 && config->keep)
 		ret = check_directory("keep", config->keep, "make it with mkdir",
 				      "name one, for what the command writes");
+	if (ret == 0 && config->keep &&
+	    (is_within(config->keep, config->rootfs) || is_within(config->rootfs, config->keep)))
+		ret = refuse("keep",
+			     "one of it and --rootfs lies in the other: name one beside it");
 	return ret;
 }
 
