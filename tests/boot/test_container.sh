@@ -14,8 +14,8 @@ runs=${RUNS:-6}
 root=$work/root
 mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$work/volume"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for name in sh cat dd echo env head hostname httpd id ip ls mkdir mount ping ps pwd sed sha256sum \
-	sleep stat stty tail test touch true tty umount unshare wc wget yes; do
+for name in sh cat dd echo env head hostname httpd id ip ls mkdir mknod mount ping ps pwd rm sed sha256sum \
+	sleep stat stty tail test touch tr true tty umount unshare wc wget yes; do
 	ln -s busybox "$root/bin/$name"
 done
 echo 'root:x:0:0::/:/bin/sh
@@ -100,7 +100,24 @@ keeps()
 	[ "$(cat "$work/keep-$1/etc/kept")" = kept ]
 	[ ! -e "$root/etc/kept" ]
 	says kept quick "$1" --keep "$work/keep-$1" -- cat /etc/kept
+	quick "$1" --keep "$work/keep-$1" -- rm /bin/wc
 	[ -z "$(find "$work" -maxdepth 1 -name ".vmm-work*")" ]
+}
+
+# What vmm's caller had open is not for the command.
+descriptors()
+{
+	says "0 1 2 3 " quick "$1" -- sh -c 'ls /proc/self/fd | tr "\n" " "' 7</etc/passwd 8</
+}
+
+# The host's directory gets no files of ours.
+volume_stays()
+{
+	mkdir -p "$work/empty"
+	ln -sf /nowhere "$work/empty/resolv.conf"
+	quick "$1" --volume "$work/empty:/etc" -- true
+	[ "$(ls -A "$work/empty")" = resolv.conf ]
+	[ -L "$work/empty/resolv.conf" ]
 }
 
 words()
@@ -188,7 +205,7 @@ confinement()
 		set -e
 		grep -x "NoNewPrivs:	1" /proc/self/status
 		grep -x "Seccomp:	2" /proc/self/status
-		grep -x "CapEff:	00000000a80425fb" /proc/self/status
+		grep -x "CapEff:	00000000a00425fb" /proc/self/status
 		! mount -t tmpfs x /tmp
 		! unshare -m true
 		! echo 1 >/proc/sys/kernel/panic
@@ -198,6 +215,27 @@ confinement()
 		[ "$(ls -l /proc/self/ns | wc -l)" -gt 6 ]'
 	[ "$(run container --net none -- sh -c 'stat -L -c %i /proc/self/ns/pid')" != \
 		"$(stat -L -c %i /proc/self/ns/pid)" ]
+}
+
+# device_nodes NET: those of the root and new ones open nothing, and the host's stay as they are.
+device_nodes()
+{
+	cp -a "$root" "$work/device-$1"
+	mknod -m 666 "$work/device-$1/zero" c 1 5
+	touch -d 2020-02-02 /dev/zero /dev/null
+	"$vmm" run --as container --rootfs "$work/device-$1" --net "$1" -- sh -c '
+		! head -c 1 /zero
+		mknod /new c 1 5 && exit 1
+		mknod /dev/new c 1 5 && exit 1
+		touch -d 2010-10-10 /dev/zero
+		chmod 600 /dev/zero
+		[ "$(head -c 2 /dev/zero | wc -c)" = 2 ]
+		for file in /proc/keys /proc/timer_list; do
+			[ ! -e $file ] || ! touch -d 2010-10-10 $file || exit 1
+		done'
+	[ "$(stat -c %a /dev/zero)" = 666 ]
+	[ "$(date -r /dev/zero +%F)" = 2020-02-02 ]
+	[ "$(date -r /dev/null +%F)" != 2010-10-10 ]
 }
 
 page_from()
@@ -253,6 +291,12 @@ refusals()
 	refused_with "--as machine" run container --kernel /nowhere -- true
 	refused_with "--as container or machine" run host --net none -- true
 	refused_with "--as container or machine" run host --memory 64M -- true
+	refused_with "--as machine" run container --transport mmio -- true
+	refused_with "--as machine" run host --poll 5 -- true
+	refused_with "--as container or machine" run host --hostname other -- true
+	refused_with "lies in the other" run host --keep "$root/etc" -- true
+	refused_with "lies in the other" run container --keep "$root" -- true
+	refused_with "lies in the other" run container --keep "$work" -- true
 	refused_with "not a directory" quick container --volume "$work/page:/x" -- true
 	[ "$(id -u)" != 0 ] || run_as=("${as_user[@]}")
 	refused_with "needs root" run container --net bridge -- true
@@ -367,6 +411,25 @@ killed_at_random()
 	nothing_is_left
 }
 
+# Orphans of a killed vmm go at the next start; who has got the number of their namespace stays.
+sweeps_its_own()
+{
+	local pid
+
+	in_background host --net host -- sh -c \
+		'sleep 1003 & unshare -m sleep 1004 & echo ready; sleep 1005' >"$work/ready"
+	wait_for 300 test -s "$work/ready"
+	kill -KILL "$pid"
+	wait "$pid" || :
+	wait_for 30 pgrep -f "sleep 1003"
+	quick host -- true
+	wait_for 30 sh -c '! pgrep -f "sleep 100[345]"'
+	# The note of a run whose namespace is this one's now.
+	echo "mounts $(readlink /proc/self/ns/mnt | tr -dc 0-9)" >/run/vmm/host-999999
+	quick host -- true
+	[ ! -e /run/vmm/host-999999 ]
+}
+
 # stands FILE: nothing is added to it for half a second.
 stands()
 {
@@ -415,10 +478,14 @@ for as in container host; do
 	check "$as: user, directory, environment and name are those given" words "$as"
 	check "$as: signals reach the command" signals "$as"
 	check "$as: volumes are written and read, or only read" volumes "$as"
+	check "$as: a volume gets no files of ours" volume_stays "$as"
+	check "$as: no descriptor of vmm's caller is open to the command" descriptors "$as"
 	check "$as: a terminal is a terminal" terminal "$as"
 done
 check "container: the memory limit kills, and a line says so" memory_limit
 check "container: what would reach beyond it is refused" confinement
+check "container: device nodes are none, and the host's stay as they are" device_nodes none
+check "container: device nodes are none with a bridge either" device_nodes bridge
 check "container: stops when frozen, goes on when thawed" freezes
 check "container: each network fetches a page from the host" networks
 check "container: a published port of the bridge, from the host itself" published bridge 127.0.0.1
@@ -430,4 +497,5 @@ check "an ordinary user has both" ordinary_user
 check "nothing is left by one after another" one_after_another
 check "nothing is left by twenty at once" at_once
 check "nothing is left after SIGKILL and the next start" killed_at_random
+check "what a killed one left on the host is known by its own mark" sweeps_its_own
 finish

@@ -2,7 +2,7 @@
  * A command on the host itself, with another root and nothing else: no limits, no namespace but
  * that of the mounts. It stays in vmm's process group and has vmm's terminal. Orphans of the
  * command become vmm's children and are killed at the end; those of a vmm that was killed are found
- * by their mount namespace at the next start.
+ * by the name of their root's mount at the next start.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -69,23 +69,29 @@ static int host_refuse(const struct config *config)
 
 /* ---- what a killed run left ---- */
 
-/* Of our mount namespace, whose number is TEXT's. */
-static void kill_namespace(const char *number)
+/*
+ * Whoever has our overlay for its root, by the name that no other run gave to its own. The number
+ * of a namespace would be another's by now: the kernel gives the lowest that is free.
+ */
+static void kill_marked(const char *mark)
 {
-	char wanted[64], found[64], path[300];
+	char wanted[64], path[300], mounts[4096];
 	DIR *stream = opendir("/proc");
 	struct dirent *item;
 
-	snprintf(wanted, sizeof(wanted), "mnt:[%.40s]", number);
+	snprintf(wanted, sizeof(wanted), " overlay %.40s ", mark);
 	while (stream && (item = readdir(stream))) {
+		auto_close int fd = -1;
 		ssize_t len;
 
 		if (item->d_name[0] < '0' || item->d_name[0] > '9')
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/ns/mnt", item->d_name);
-		len = readlink(path, found, sizeof(found) - 1);
-		found[len > 0 ? len : 0] = '\0';
-		if (strcmp(found, wanted) == 0)
+		snprintf(path, sizeof(path), "/proc/%s/mountinfo", item->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		/* The root is first. */
+		len = fd < 0 ? 0 : read(fd, mounts, sizeof(mounts) - 1);
+		mounts[len > 0 ? len : 0] = '\0';
+		if (strstr(mounts, wanted))
 			kill((pid_t)strtol(item->d_name, NULL, 10), SIGKILL);
 	}
 	if (stream)
@@ -100,7 +106,7 @@ static int sweep_entry(const char *text, void *opaque)
 	(void)opaque;
 	while (state_next_line(text, &at, word, value)) {
 		if (strcmp(word, "mounts") == 0)
-			kill_namespace(value);
+			kill_marked(value);
 	}
 	return 0;
 }
@@ -148,21 +154,8 @@ static int run_child(struct host *host, pid_t parent)
 		return PROCESS_STATUS_FAILED;
 	if (getppid() != parent)
 		return PROCESS_STATUS_FAILED;
+	process_close_others(host->process.child_control_fd);
 	return process_enter(&spec, host->process.child_control_fd);
-}
-
-static int note_namespace(struct host *host, pid_t pid)
-{
-	char path[64], number[32];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
-	if (stat(path, &st) < 0)
-		return log_errno(errno, "look at %s", path);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)st.st_ino);
-	if (!state_note(&host->entry, "mounts", number))
-		return -ENOSPC;
-	return state_entry_create(&host->state, &host->entry, "host");
 }
 
 static int start_child(struct host *host)
@@ -184,10 +177,8 @@ static int start_child(struct host *host)
 	if (pid == 0)
 		_exit(run_child(host, parent));
 	close(host->go[0]);
-	if (ret == 0) {
+	if (ret == 0)
 		host->process.pid = (pid_t)pid;
-		ret = note_namespace(host, (pid_t)pid);
-	}
 	if (ret == 0 && host->ids.needed)
 		ret = process_ids_map(&host->ids, (pid_t)pid);
 	if (ret == 0 && send(host->go[1], "g", 1, MSG_NOSIGNAL) < 0)
@@ -254,7 +245,14 @@ static int host_open(struct host *host, const struct timeline *timeline)
 	process_ids_find(&host->ids);
 	if (ret == 0)
 		ret = process_root_open(&host->root, host->config, "/run");
-	return ret == 0 ? state_open(&host->state) : ret;
+	if (ret == 0)
+		ret = state_open(&host->state);
+	if (ret < 0)
+		return ret;
+	snprintf(host->root.mark, sizeof(host->root.mark), "vmm-%d-%llx", (int)getpid(),
+		 (unsigned long long)timeline->start_ns);
+	state_note(&host->entry, "mounts", host->root.mark);
+	return state_entry_create(&host->state, &host->entry, "host");
 }
 
 static int host_run(const struct config *config, struct timeline *timeline)

@@ -257,6 +257,7 @@ static int container_open(struct container *container, const struct timeline *ti
 		process_ids_take_all(&container->ids);
 	if (ret == 0)
 		ret = process_root_open(&container->root, config, "/run");
+	container->root.confined = true;
 	if (ret == 0)
 		ret = state_open(&container->state);
 	return ret == 0 ? make_outside(container) : ret;

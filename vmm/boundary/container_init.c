@@ -199,6 +199,7 @@ int main(int argc, char **argv)
 		env[count++] = *variable++;
 	env[count] = NULL;
 	init.spec.env = env;
+	process_close_others(init.control_fd);
 	fcntl(init.control_fd, F_SETFD, FD_CLOEXEC);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);

@@ -44,7 +44,7 @@ static const struct {
 	{ "lxc.keyring.session", "0" },
 	{ "lxc.no_new_privs", "1" },
 	/* What a program in a root of its own may need, and no more. */
-	{ "lxc.cap.keep", "chown dac_override fsetid fowner mknod net_raw setgid setuid setfcap "
+	{ "lxc.cap.keep", "chown dac_override fsetid fowner net_raw setgid setuid setfcap "
 			  "setpcap net_bind_service sys_chroot kill audit_write" },
 	{ "lxc.mount.auto", "proc:mixed" },
 	{ "lxc.mount.entry", "shm dev/shm tmpfs nosuid,nodev,noexec,mode=1777,create=dir 0 0" },
@@ -341,6 +341,10 @@ static int prepare(struct container *container)
 	static const char *const dirs[] = { "proc", "sys", "dev" };
 	int ret = process_root_mount(&container->root, container->ids.needed);
 
+	/* What is bound from there has the container's root for its owner, where all ids are ours.
+	 */
+	if (ret == 0)
+		ret = process_root_protect("/dev");
 	if (ret < 0)
 		return ret;
 	/* liblxc shall find no cgroup that it could manage. Where this fails, they are not ours. */

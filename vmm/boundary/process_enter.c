@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/boundary/process_user.h"
@@ -23,6 +24,12 @@ int process_send(int fd, enum process_word word, int value, const char *text)
 	for (size_t i = 0; text && text[i] && i + 1 < sizeof(message.text); i++)
 		message.text[i] = text[i];
 	return send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+void process_close_others(int fd)
+{
+	syscall(SYS_close_range, STDERR_FILENO + 1, fd - 1, 0);
+	syscall(SYS_close_range, fd + 1, ~0u, 0);
 }
 
 /* Parts make a text; without printf the container's static program is a third of the size. */

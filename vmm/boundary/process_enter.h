@@ -46,6 +46,9 @@ struct process_message {
 /* Sends WORD on FD, with VALUE and TEXT (NULL: none). 0 or -errno. */
 int process_send(int fd, enum process_word word, int value, const char *text);
 
+/* Closes all descriptors but the standard three and FD: what vmm's caller left open to it. */
+void process_close_others(int fd);
+
 /*
  * Becomes the command of SPEC in the calling process's root. Returns on failure only: the exit
  * status, having sent PROCESS_FAILED on CONTROL_FD. All signals are as a new process expects them.

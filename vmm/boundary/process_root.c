@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "vmm/boundary/keep.h"
+#include "vmm/boundary/keep_merge.h"
 #include "vmm/log.h"
 
 /* Not <sys/mount.h>, whose constants collide with the kernel's header. */
@@ -81,6 +82,7 @@ int process_root_open(struct process_root *root, const struct config *config, co
 
 	*root = (struct process_root){
 		.config = config,
+		.mark = "vmm",
 		.rootfs_fd = -1,
 		.keep_fd = -1,
 		.keep_parent_fd = -1,
@@ -101,13 +103,9 @@ int process_root_open(struct process_root *root, const struct config *config, co
 
 void process_root_close(struct process_root *root)
 {
-	char path[NAME_MAX + 16];
-
-	if (root->keep_parent_fd >= 0 && root->work_name[0]) {
-		snprintf(path, sizeof(path), "%s/work", root->work_name);
-		unlinkat(root->keep_parent_fd, path, AT_REMOVEDIR);
-		unlinkat(root->keep_parent_fd, root->work_name, AT_REMOVEDIR);
-	}
+	/* The kernel leaves in it what stands for files that were removed. */
+	if (root->keep_parent_fd >= 0 && root->work_name[0])
+		keep_remove(root->keep_parent_fd, root->work_name);
 	for (size_t i = 0; i < ARRAY_SIZE(root->volume_fds); i++) {
 		if (root->volume_fds[i] >= 0)
 			close(root->volume_fds[i]);
@@ -165,7 +163,7 @@ static int mount_overlay(const struct process_root *root, bool in_user_ns)
 		       work, in_user_ns || root->keep_fd >= 0 ? ",userxattr" : "");
 	if (len >= (int)sizeof(options) || len >= (int)sysconf(_SC_PAGESIZE))
 		return log_errno(ENAMETOOLONG, "%s", root->base);
-	if (mount("vmm", root->path, "overlay", 0, options) == 0)
+	if (mount(root->mark, root->path, "overlay", root->confined ? MS_NODEV : 0, options) == 0)
 		return 0;
 	if (errno == EBUSY && root->keep_fd >= 0)
 		return log_errno(EBUSY, "--keep %s: another run writes to it", root->config->keep);
@@ -317,6 +315,14 @@ int process_root_bind_read_only(const struct process_root *root, const char *pat
 				 MOUNT_ATTR_NOEXEC);
 }
 
+int process_root_protect(const char *path)
+{
+	auto_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int ret = fd < 0 ? -errno : bind(fd, fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY);
+
+	return ret < 0 ? log_errno(ret, "bind %s", path) : 0;
+}
+
 int process_root_bind_host(const struct process_root *root)
 {
 	static const char *const dirs[] = { "/proc", "/sys", "/dev" };
@@ -350,9 +356,13 @@ static int put_file(const struct process_root *root, const char *path, const cha
 		/* A link that leads nowhere here, as systemd's to /run, is replaced. */
 		auto_close int dir_fd = open_in_root(root_fd, "etc", O_PATH | O_DIRECTORY);
 		auto_close int new_fd = -1;
+		struct stat dir, top;
 
 		if (dir_fd < 0)
 			return dir_fd;
+		/* A volume is the host's. */
+		if (fstat(dir_fd, &dir) < 0 || fstat(root_fd, &top) < 0 || dir.st_dev != top.st_dev)
+			return -EXDEV;
 		unlinkat(dir_fd, name, 0);
 		new_fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 				0644);

@@ -23,6 +23,9 @@ struct process_root {
 	int keep_parent_fd;
 	int keep_lock_fd; /* nobody else uses it */
 	int volume_fds[CONFIG_VOLUMES_MAX];
+	/* For the caller to change after process_root_open. */
+	bool confined; /* devices in the root are none (false) */
+	char mark[40]; /* the overlay's name in mountinfo ("vmm") */
 };
 
 /* Refuses volumes that are no directories here. 0 or -EINVAL, logged. */
@@ -49,6 +52,9 @@ int process_root_bind_host(const struct process_root *root) MUST_CHECK;
 /* Binds the host's directory PATH at the same place of the root, with all below it read-only. 0 or
  * -errno, logged. */
 int process_root_bind_read_only(const struct process_root *root, const char *path) MUST_CHECK;
+
+/* In the child, covers the host's directory PATH with itself, read-only. 0 or -errno, logged. */
+int process_root_protect(const char *path) MUST_CHECK;
 
 /*
  * Puts a file with TEXT over PATH (without a leading slash) of the root, where that is a file or
