@@ -263,6 +263,7 @@ COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/
 	devices/virtio/virtio.% devices/virtio/virtio_balloon% devices/virtio/virtio_net_ctrl% devices/virtio/console_control% \
 	devices/block/block_file% devices/block/file_lock% devices/block/nameless_file% devices/net/tap_open% \
 	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% \
+	devices/serial% devices/virtio/virtio_mmio% vmm/log% \
 	vmm/main% vmm/beside% vmm/blob% vmm/io_threads% arch/%
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
