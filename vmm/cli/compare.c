@@ -2,6 +2,7 @@
  * vmm compare: the same workload as a machine, as a container and on the host, measured row by row.
  * Main thread.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -347,9 +348,17 @@ static int measure(struct compare *compare, const struct options *options)
 	return ret;
 }
 
+/* What takes half an hour shall not be lost at its end. PATH may be NULL. */
+static int check_file(const char *path)
+{
+	auto_close int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+
+	return path && fd < 0 ? log_errno(errno, "compare: write %s", path) : 0;
+}
+
 static int compare_main(struct compare *compare, struct options *options, int argc, char **argv)
 {
-	const char *files[] = { NULL, options->html, options->svg };
+	const char *files[3];
 
 	if (parse_words(options, argc, argv) < 0)
 		return EXIT_STATUS_HOST;
@@ -363,14 +372,17 @@ static int compare_main(struct compare *compare, struct options *options, int ar
 		print_list(compare);
 		return 0;
 	}
+	files[0] = options->json && strcmp(options->json, "-") != 0 ? options->json : NULL;
+	files[1] = options->html;
+	files[2] = options->svg;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (check_file(files[i]) < 0)
+			return EXIT_STATUS_HOST;
 	if (!options->lab)
 		return measure(compare, options);
 	/* Here, where it is kept. */
 	if (!compare->rootfs && compare_root_make(compare) < 0)
 		return EXIT_STATUS_HOST;
-	files[0] = options->json && strcmp(options->json, "-") != 0 ? options->json : NULL;
-	files[1] = options->html;
-	files[2] = options->svg;
 	compare_lab(compare, options->lab_word_count, options->lab_words, files, ARRAY_SIZE(files));
 	return EXIT_STATUS_HOST;
 }
