@@ -31,6 +31,8 @@ lz4               # which vmm carries inside itself, packed
 packages_lab="
 qemu-system-x86     # the emulated host
 qemu-system-common  # virtiofsd
+gcc                 # tests/lab/mend.c
+libc6-dev
 busybox-static      # that host's first programs
 cpio                # its initramfs
 xz-utils            # module files, kernel payloads
