@@ -80,7 +80,10 @@ static const char *expansion(const struct compare *compare, const struct compare
 	case 'M':
 		return sizes[compare->amounts];
 	case 'N':
-		return counts[compare->amounts];
+		/* One run of these is counted: how vCPU and I/O take turns evens out over them. */
+		return compare->icount ? "4000" : counts[compare->amounts];
+	case 'Y':
+		return compare->icount ? "1000" : "100";
 	case 'H':
 		return host || task->net == COMPARE_NET_HOST ? "127.0.0.1" : "gateway";
 	case 'P':

@@ -42,7 +42,7 @@ enum compare_net { COMPARE_NET_NONE, COMPARE_NET_HOST, COMPARE_NET_NAT, COMPARE_
 enum compare_place { COMPARE_PLACE_ROOT, COMPARE_PLACE_VOLUME, COMPARE_PLACE_RAW };
 
 /* In a command %S is the scale, %P the place as a directory and %F as a file, %H the host's
- * address, %M a file's size and %N a number of requests. */
+ * address, %M a file's size, %N a number of requests and %Y one of fsyncs. */
 struct compare_task {
 	const char *name;
 	enum compare_method method;

@@ -16,7 +16,7 @@
 	" --name=random32 --rw=randread --bs=4k --iodepth=32 --number_ios=%N"                      \
 	" --name=write32 --rw=randwrite --bs=4k --iodepth=32 --number_ios=%N"                      \
 	" --name=sequential --rw=read --bs=1m --iodepth=1"                                         \
-	" --name=fsync --rw=write --bs=4k --iodepth=1 --fsync=1 --number_ios=100"
+	" --name=fsync --rw=write --bs=4k --iodepth=1 --fsync=1 --number_ios=%Y"
 
 const struct compare_task compare_tasks[] = {
 	{ .name = "life", .method = COMPARE_LIFE, .command = "vmm-load wait", .timeout_s = 30 },
