@@ -265,7 +265,8 @@ COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/
 	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% \
 	devices/serial% devices/virtio/virtio_mmio% vmm/log% \
 	vmm/main% vmm/beside% vmm/blob% vmm/io_threads% arch/%
-$(BUILD)/obj/%.o: %.c
+# Flags are in the Makefile: what was built with others is built again.
+$(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CSTD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(if $(filter $(COLD),$<),$(COLD_OPT)) -MMD -MP -c -o $@ $<
