@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 900
+# timeout: 1200
 # vmm run --rootfs DIR -- COMMAND in a machine: streams, statuses, signals, limits, volumes, the
 # network, and stock kernels with modules. Each case boots once or twice, two cases at a time.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # texts for other shells; cases by name
@@ -162,14 +162,50 @@ keeps_attributes()
 # An ordinary user may write beside what he keeps, and has a root of his own.
 keeps_for_a_user()
 {
-	mkdir "$work/user"
-	cp -a "$root" "$work/user/root"
-	cp "$kernel" "$work/user/vmlinux"
-	chown -R "$user:$user" "$work/user"
-	run_as=("${as_user[@]}" env "XDG_CACHE_HOME=$work/user/cache" "XDG_RUNTIME_DIR=$work/user")
-	root=$work/user/root
-	kernel=$work/user/vmlinux
+	become_user "$work/user"
 	keeps user
+}
+
+# become_user DIR: what runs from here on in this case is an ordinary user's, with his files in DIR.
+become_user()
+{
+	mkdir "$1"
+	cp -a "$root" "$1/root"
+	cp "$kernel" "$1/vmlinux"
+	chown -R "$user:$user" "$1"
+	run_as=("${as_user[@]}" env "XDG_CACHE_HOME=$1/cache" "XDG_RUNTIME_DIR=$1")
+	root=$1/root
+	kernel=$1/vmlinux
+}
+
+# With ids granted, his container leaves files that are not his own, and that he may not even read.
+keeps_what_others_own()
+{
+	local kept=$work/ids/keep name
+
+	become_user "$work/ids"
+	mkdir "$kept"
+	chown "$user:$user" "$kept"
+	for name in subuid subgid; do
+		echo "$user:100000:65536" >"$work/ids/$name"
+		mount --bind "$work/ids/$name" "/etc/$name"
+	done
+	contain "$kept" 'umask 77; mkdir /d /e; echo c >/d/f; echo c >/e/f; busybox chown -R 1234:1235 /d /e'
+	[ "$(stat -c %u:%a "$kept/d/f")" = 101233:600 ]
+	run --keep "$kept" -- sh -c 'set -e; [ $(stat -c %u:%g:%a /d/f) = 1234:1235:600 ]; echo m >>/d/f
+		echo m >/d/m; rm -r /e'
+	[ -c "$kept/e" ]
+	contain "$kept" 'set -e; [ ! -e /e ]; [ $(sed -n 2p /d/f) = m ]; [ $(stat -c %u:%a /d) = 1234:700 ]'
+	contain "$kept" 'set -e; mkdir -p /e/deep; busybox chown -R 1234:1235 /e; [ $(cat /d/m) = m ]'
+	run --keep "$kept" -- sh -c 'set -e; [ -d /e/deep ]; rm -r /e; echo >/e'
+	[ -f "$kept/e" ]
+	[ -z "$(find "$work/ids" -maxdepth 1 -name ".vmm-*")" ]
+}
+
+# contain DIR SCRIPT
+contain()
+{
+	"${run_as[@]}" "$vmm" run --as container --net none --rootfs "$root" --keep "$1" -- sh -c "$2"
 }
 
 # Other ways to end leave what was kept before.
@@ -342,6 +378,7 @@ beside "the root is written, and thrown away" root_is_thrown_away
 beside "what was written is kept, and seen by the next run" keeps one
 beside "what is kept has its extended attributes" keeps_attributes
 beside "what an ordinary user writes is kept" keeps_for_a_user
+beside "what an ordinary user's container wrote as others is kept" keeps_what_others_own
 beside "a panic takes nothing from what was kept" keeps_what_was
 beside "what a machine's run kept outlasts a loss of power" outlasts_a_loss_of_power machine \
 	--kernel "$kernel" --memory 192M --timeout 100 --net none

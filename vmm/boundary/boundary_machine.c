@@ -181,14 +181,9 @@ static int add_volume(struct preparation *p, unsigned index)
 static int add_keep(struct preparation *p)
 {
 	int fd;
-	int ret = keep_create(&p->keep, p->config.keep, p->config.memory_len);
+	int ret = keep_create(&p->keep, p->config.keep, p->config.memory_len, &fd);
 
-	if (ret < 0)
-		return ret;
-	if (keep_has_nothing(p->keep))
-		return 0;
-	ret = image_from_dir(p->config.keep, &fd);
-	if (ret < 0)
+	if (ret < 0 || fd < 0)
 		return ret;
 	p->facts.keep_disk = p->config.disk_count;
 	add_disk(p, fd, true);

@@ -11,6 +11,7 @@
 #include "vmm/boundary/keep.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +22,8 @@
 
 #include "vmm/boundary/keep_collect.h"
 #include "vmm/boundary/keep_merge.h"
+#include "vmm/boundary/process_ids.h"
+#include "vmm/image/image.h"
 #include "vmm/log.h"
 
 /* What a file costs a guest's memory at least: its name in a tmpfs. */
@@ -39,6 +42,12 @@ struct keep {
 	struct keep_limits limits;
 	struct keep_result result; /* the thread's while it runs */
 };
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
 
 int keep_lock(const char *path, int *fd)
 {
@@ -90,8 +99,9 @@ static void remove_stage(struct keep *keep)
 }
 
 /* Puts what is whole into DIR. */
-static int put_whole(struct keep *keep, int stage_fd)
+static int put_whole(struct keep *keep)
 {
+	int stage_fd = keep->stage_fd;
 	auto_close int old_fd = -1;
 	auto_close int whole_fd =
 		openat(stage_fd, "whole", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -114,25 +124,61 @@ static int put_whole(struct keep *keep, int stage_fd)
 	return ret;
 }
 
+static int put_all(void *opaque)
+{
+	struct keep *keep = opaque;
+	int ret = put_whole(keep);
+
+	if (ret == 0)
+		remove_stage(keep);
+	return ret;
+}
+
+static int is_others(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)path;
+	(void)flag;
+	(void)ftw;
+	return st->st_uid != geteuid();
+}
+
+/* An ordinary user's container leaves files that are not his own, but that he has the ids of. */
+static int run_work(struct keep *keep, int (*work)(void *opaque))
+{
+	if (!keep->limits.as_root && nftw(keep->path, is_others, 16, FTW_PHYS) != 0)
+		return process_ids_run(work, keep);
+	return work(keep);
+}
+
+static int make_image(void *opaque)
+{
+	struct keep *keep = opaque;
+	int fd;
+	int ret = image_from_dir(keep->path, &fd);
+
+	return ret < 0 ? ret : fd;
+}
+
 /* What a killed run has left. */
 static int settle(struct keep *keep)
 {
-	auto_close int stage_fd = openat(keep->parent_fd, keep->stage_name,
-					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	int ret;
 
-	if (stage_fd < 0)
+	keep->stage_fd = openat(keep->parent_fd, keep->stage_name,
+				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (keep->stage_fd < 0)
 		return errno == ENOENT ? 0 : log_errno(errno, "--keep %s", keep->path);
 	/* In a directory that others write to, it may be anybody's. */
-	if (fstat(stage_fd, &st) < 0 || st.st_uid != geteuid()) {
+	if (fstat(keep->stage_fd, &st) < 0 || st.st_uid != geteuid()) {
 		log_err("--keep %s: %s beside it is not yours: remove it", keep->path,
 			keep->stage_name);
 		return -EPERM;
 	}
-	ret = put_whole(keep, stage_fd);
-	if (ret == 0)
-		remove_stage(keep);
+	/* What it replaced may be another's. */
+	ret = process_ids_run(put_all, keep);
+	close(keep->stage_fd);
+	keep->stage_fd = -1;
 	return ret;
 }
 
@@ -162,12 +208,16 @@ static int start_collecting(struct keep *keep)
 	return ret ? log_errno(ret, "start a thread") : 0;
 }
 
-static int start(struct keep *keep)
+static int start(struct keep *keep, int *image_fd)
 {
 	int ret = open_parent(keep);
 
 	if (ret == 0)
 		ret = settle(keep);
+	if (ret == 0 && !keep_is_empty(keep->dir_fd)) {
+		ret = run_work(keep, make_image);
+		*image_fd = ret;
+	}
 	if (ret < 0) {
 		keep->stage_name[0] = '\0'; /* not ours to remove */
 		return ret;
@@ -180,11 +230,12 @@ static int start(struct keep *keep)
 	return start_collecting(keep);
 }
 
-int keep_create(struct keep **out, const char *path, uint64_t memory_len)
+int keep_create(struct keep **out, const char *path, uint64_t memory_len, int *image_fd)
 {
 	struct keep *keep = calloc(1, sizeof(*keep));
 	int ret;
 
+	*image_fd = -1;
 	if (!keep)
 		return log_errno(ENOMEM, "--keep %s", path);
 	*keep = (struct keep){
@@ -200,18 +251,14 @@ int keep_create(struct keep **out, const char *path, uint64_t memory_len)
 	};
 	ret = keep_lock(path, &keep->dir_fd);
 	if (ret == 0)
-		ret = start(keep);
+		ret = start(keep, image_fd);
 	if (ret < 0) {
+		close_fd(*image_fd);
 		keep_destroy(keep, false);
 		return ret;
 	}
 	*out = keep;
 	return 0;
-}
-
-bool keep_has_nothing(const struct keep *keep)
-{
-	return keep_is_empty(keep->dir_fd);
 }
 
 int keep_get_fd(const struct keep *keep)
@@ -248,7 +295,7 @@ static void finish(struct keep *keep, bool ran)
 		    renameat(keep->stage_fd, "new", keep->stage_fd, "whole") < 0 ||
 		    fsync(keep->stage_fd) < 0)
 			log_errno(errno, "--keep %s: what the command wrote is lost", keep->path);
-		else if (put_whole(keep, keep->stage_fd) < 0)
+		else if (run_work(keep, put_all) < 0)
 			return;
 		else
 			say_what_is_missing(keep);
@@ -257,12 +304,6 @@ static void finish(struct keep *keep, bool ran)
 			*why ? why : "the machine ended before it could hand it over");
 	}
 	remove_stage(keep);
-}
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 void keep_destroy(struct keep *keep, bool ran)

@@ -20,14 +20,13 @@ struct keep;
 int keep_lock(const char *path, int *fd) MUST_CHECK;
 
 /*
- * Locks PATH, which is borrowed, finishes or removes what a killed run left beside it, and begins
- * to collect from keep_get_fd on a thread: not more than a machine of MEMORY_LEN bytes can hold.
- * 0 or -errno, logged.
+ * Locks PATH, which is borrowed, finishes or removes what a killed run left beside it, makes an
+ * image of what it has (IMAGE_FD, for the caller to close; -1: nothing yet) and begins to collect
+ * from keep_get_fd on a thread: not more than a machine of MEMORY_LEN bytes can hold. 0 or -errno,
+ * logged.
  */
-int keep_create(struct keep **out, const char *path, uint64_t memory_len) MUST_CHECK;
+int keep_create(struct keep **out, const char *path, uint64_t memory_len, int *image_fd) MUST_CHECK;
 
-/* Whether DIR has nothing yet. */
-bool keep_has_nothing(const struct keep *keep);
 /* Where what the machine sends is written to; owned by KEEP. */
 int keep_get_fd(const struct keep *keep);
 

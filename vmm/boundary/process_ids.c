@@ -4,10 +4,13 @@
 #include "vmm/boundary/process_ids.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pwd.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "vmm/log.h"
@@ -173,4 +176,31 @@ int process_ids_map(const struct process_ids *ids, pid_t pid)
 		return map_self(pid);
 	ret = run_mapper("newuidmap", pid, geteuid(), &ids->uids);
 	return ret == 0 ? run_mapper("newgidmap", pid, getegid(), &ids->gids) : ret;
+}
+
+int process_ids_run(int (*work)(void *opaque), void *opaque)
+{
+	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD };
+	int status = -1, pipe_fds[2];
+	struct process_ids ids;
+	pid_t pid;
+
+	process_ids_find(&ids);
+	if (!ids.uids.count || !ids.gids.count)
+		return work(opaque);
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return log_errno(errno, "make a pipe");
+	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		_exit(read(pipe_fds[0], &status, 1) == 1 ? work(opaque) : status);
+	if (pid < 0)
+		log_errno(errno, "make a user namespace");
+	else if (process_ids_map(&ids, pid) == 0 && write(pipe_fds[1], &args, 1) < 0)
+		log_errno(errno, "start a child");
+	/* The child's, too. */
+	close(pipe_fds[1]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(pipe_fds[0]);
+	return WIFEXITED(status) && WEXITSTATUS(status) < 128 ? WEXITSTATUS(status) : -EPERM;
 }
