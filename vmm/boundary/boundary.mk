@@ -7,8 +7,9 @@ $(CONTAINER_INIT): $(CONTAINER_INIT_SRC) $(wildcard vmm/boundary/*.h) vmm/bounda
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)
 	$(Q)$(MUSL_GCC) $(CSTD) -I. -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu \
-		-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Os -ffunction-sections -fdata-sections \
-		-static -s -Wl,--gc-sections,-z,noseparate-code -o $@ $(CONTAINER_INIT_SRC)
+		-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Os -fno-pie -fno-asynchronous-unwind-tables \
+		-ffunction-sections -fdata-sections -static -no-pie -s \
+		-Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro -o $@ $(CONTAINER_INIT_SRC)
 
 $(BUILD)/obj/vmm/boundary/container_lxc.o: $(CONTAINER_INIT).lz4
 $(BUILD)/obj/vmm/boundary/container_lxc.o: CPPFLAGS += -DCONTAINER_INIT='"$(CONTAINER_INIT).lz4"'

@@ -186,7 +186,8 @@ static void on_failed(struct process *process, struct process_message *message)
 						 message->value <= PROCESS_STATUS_NOT_FOUND
 					 ? message->value
 					 : EXIT_STATUS_HOST;
-	log_err("%s", message->text);
+	log_err("%s%s%s", message->text, message->error ? ": " : "",
+		message->error ? strerror(message->error) : "");
 }
 
 static void on_packet(struct process *process, struct packet *packet)

@@ -1,15 +1,14 @@
 /*
- * How a child becomes the command. Runs after fork, in a process that has one thread.
+ * How a child becomes the command. Runs after fork, in a process that has one thread: system calls
+ * where libc's functions have an eye on others, which is half of the container's static program.
  */
 #include "vmm/boundary/process_enter.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,13 +16,18 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+static int send_message(int fd, const struct process_message *message)
+{
+	return send(fd, message, sizeof(*message), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int process_send(int fd, enum process_word word, int value, const char *text)
 {
 	struct process_message message = { .word = (uint32_t)word, .value = value };
 
 	for (size_t i = 0; text && text[i] && i + 1 < sizeof(message.text); i++)
 		message.text[i] = text[i];
-	return send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send_message(fd, &message);
 }
 
 void process_close_others(int fd)
@@ -46,33 +50,34 @@ static void join(char *text, size_t len, const char *const parts[4])
 
 #define JOIN(text, ...) join(text, sizeof(text), (const char *const[4]){ __VA_ARGS__ })
 
-static int fail_with(int control_fd, int status, const char *const parts[4])
+static int fail_with(int control_fd, int status, int error, const char *const parts[4])
 {
-	char text[sizeof(((struct process_message *)0)->text)];
+	struct process_message message = { .word = PROCESS_FAILED,
+					   .value = status,
+					   .error = error };
 
-	join(text, sizeof(text), parts);
-	process_send(control_fd, PROCESS_FAILED, status, text);
+	join(message.text, sizeof(message.text), parts);
+	send_message(control_fd, &message);
 	return status;
 }
 
-#define FAILED(control_fd, status, ...)                                                            \
-	fail_with(control_fd, status, (const char *const[4]){ __VA_ARGS__ })
+#define FAILED(control_fd, status, error, ...)                                                     \
+	fail_with(control_fd, status, error, (const char *const[4]){ __VA_ARGS__ })
 
 static int become_user(const char *who, struct process_user *user, int control_fd)
 {
 	if (!process_user_look_up(user, who))
-		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--user ", who,
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, 0, "--user ", who,
 			      ": the root's /etc/passwd or /etc/group does not know it: "
 			      "write a number");
 	/* Where there are no other groups to be had, there are none to be given up. */
-	if (setgroups(user->group_count, user->groups) < 0 && errno != EPERM)
-		return FAILED(control_fd, PROCESS_STATUS_FAILED, "set groups: ", strerror(errno));
-	if (setresgid(user->gid, user->gid, user->gid) < 0 ||
-	    setresuid(user->uid, user->uid, user->uid) < 0)
-		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--user ", who,
+	if (syscall(SYS_setgroups, user->group_count, user->groups) < 0 && errno != EPERM)
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, errno, "set groups");
+	if (syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0 ||
+	    syscall(SYS_setresuid, user->uid, user->uid, user->uid) < 0)
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, errno, "--user ", who,
 			      ": an ordinary user has only those that /etc/subuid and "
-			      "/etc/subgid grant: ",
-			      strerror(errno));
+			      "/etc/subgid grant");
 	return 0;
 }
 
@@ -111,10 +116,8 @@ static const char *find_variable(char **env, const char *name)
 /* 126 when a file was there that would not run. */
 static int try_path(const char *path, char **argv, char **env, int *err)
 {
-	struct stat st;
-
 	execve(path, argv, env);
-	if (errno == ENOENT && stat(path, &st) == 0) {
+	if (errno == ENOENT && access(path, F_OK) == 0) {
 		*err = ENOEXEC; /* its interpreter is missing */
 		return PROCESS_STATUS_NOT_EXECUTABLE;
 	}
@@ -148,24 +151,24 @@ static int execute(char **argv, char **env, int control_fd)
 		}
 	}
 	if (status == PROCESS_STATUS_NOT_FOUND)
-		return FAILED(control_fd, status, argv[0], ": not found in the root");
+		return FAILED(control_fd, status, 0, argv[0], ": not found in the root");
 	if (err == ENOEXEC)
-		return FAILED(control_fd, status, argv[0],
+		return FAILED(control_fd, status, 0, argv[0],
 			      ": its interpreter or dynamic loader is not in the root, or it is of "
 			      "another architecture");
-	return FAILED(control_fd, status, argv[0], ": ", strerror(err));
+	return FAILED(control_fd, status, err, argv[0]);
 }
 
 static void reset_signals(void)
 {
-	sigset_t none;
+	static const struct {
+		unsigned long words[4];
+	} by_default; /* the kernel's struct sigaction */
+	static const uint64_t none;
 
-	for (int number = 1; number < 32; number++) {
-		if (number != SIGKILL && number != SIGSTOP)
-			signal(number, SIG_DFL);
-	}
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int number = 1; number < 32; number++)
+		syscall(SYS_rt_sigaction, number, &by_default, NULL, sizeof(none));
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
 int process_enter(const struct process_spec *spec, int control_fd)
@@ -186,8 +189,7 @@ int process_enter(const struct process_spec *spec, int control_fd)
 	if (getppid() != parent)
 		return PROCESS_STATUS_FAILED;
 	if (chdir(workdir) < 0)
-		return FAILED(control_fd, PROCESS_STATUS_FAILED, "--workdir ", workdir, ": ",
-			      strerror(errno));
+		return FAILED(control_fd, PROCESS_STATUS_FAILED, errno, "--workdir ", workdir);
 	JOIN(home, "HOME=", user.home);
 	count = put_variable(env, count, path);
 	count = put_variable(env, count, home);

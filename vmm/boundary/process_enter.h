@@ -40,7 +40,8 @@ enum process_word {
 struct process_message {
 	uint32_t word; /* enum process_word */
 	int32_t value;
-	char text[248]; /* ends with a zero */
+	int32_t error;	/* of PROCESS_FAILED: an errno that text does not speak of yet, or 0 */
+	char text[244]; /* ends with a zero */
 };
 
 /* Sends WORD on FD, with VALUE and TEXT (NULL: none). 0 or -errno. */
