@@ -4,6 +4,7 @@
  * and liblxc finds none to manage. liblxc is loaded here and nowhere else: a machine does not pay
  * for it. It waits within liblxc's start until the container is gone.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <lxc/lxccontainer.h>
@@ -30,6 +31,9 @@
 BLOB_EMBED(container_init, CONTAINER_INIT);
 
 #define LOG_FILE "/run/log"
+/* All mounts in one file: each as an item of its own, liblxc writes them to two files of its own, a
+ * line's end apart. */
+#define FSTAB_FILE "/run/fstab"
 
 /* What every container has. */
 static const struct {
@@ -47,10 +51,13 @@ static const struct {
 	{ "lxc.cap.keep", "chown dac_override fsetid fowner net_raw setgid setuid setfcap "
 			  "setpcap net_bind_service sys_chroot kill audit_write" },
 	{ "lxc.mount.auto", "proc:mixed" },
-	{ "lxc.mount.entry", "shm dev/shm tmpfs nosuid,nodev,noexec,mode=1777,create=dir 0 0" },
-	{ "lxc.mount.entry",
-	  "mqueue dev/mqueue mqueue nosuid,nodev,noexec,create=dir,optional 0 0" },
+	{ "lxc.mount.fstab", FSTAB_FILE },
 };
+
+/* What every container has mounted; fstab(5). */
+static const char fixed_mounts[] =
+	"shm dev/shm tmpfs nosuid,nodev,noexec,mode=1777,create=dir 0 0\n"
+	"mqueue dev/mqueue mqueue nosuid,nodev,noexec,create=dir,optional 0 0\n";
 
 /* What in /proc and /sys tells of the host or changes it. A file is covered by /dev/null. */
 static const char *const masked_files[] = { "proc/kcore", "proc/keys", "proc/timer_list",
@@ -123,63 +130,66 @@ static void report(const struct lxc *lxc)
 
 /* ---- configuration ---- */
 
-static int add_mask(const struct lxc *lxc, const char *from, const char *to, const char *options)
-{
-	char entry[256];
+struct mounts {
+	char text[2048];
+	size_t len;
+};
 
-	snprintf(entry, sizeof(entry), "%s %s %s 0 0", from, to, options);
-	return set(lxc, "lxc.mount.entry", entry);
+static void add_mount(struct mounts *mounts, const char *line)
+{
+	int len = snprintf(mounts->text + mounts->len, sizeof(mounts->text) - mounts->len, "%s",
+			   line);
+
+	mounts->len += (size_t)len;
+	assert(mounts->len < sizeof(mounts->text));
 }
 
-static int set_masks(const struct lxc *lxc)
+static void add_mask(struct mounts *mounts, const char *from, const char *to, const char *options)
 {
-	char path[64];
-	int ret = 0;
+	char line[256];
 
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(masked_files); i++) {
-		snprintf(path, sizeof(path), "/%s", masked_files[i]);
-		if (access(path, F_OK) == 0)
-			ret = add_mask(lxc, "/dev/null", masked_files[i], "none bind,optional");
-	}
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(masked_dirs); i++) {
-		snprintf(path, sizeof(path), "/%s", masked_dirs[i]);
-		if (access(path, F_OK) == 0)
-			ret = add_mask(lxc, "tmpfs", masked_dirs[i],
-				       "tmpfs ro,nosuid,nodev,noexec,size=0,optional");
-	}
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(read_only_dirs); i++) {
-		snprintf(path, sizeof(path), "/%s", read_only_dirs[i]);
-		if (access(path, F_OK) == 0)
-			ret = add_mask(lxc, read_only_dirs[i], read_only_dirs[i],
-				       "none bind,ro,relative,optional");
-	}
-	return ret;
+	snprintf(line, sizeof(line), "/%s", to);
+	if (access(line, F_OK) < 0)
+		return;
+	snprintf(line, sizeof(line), "%s %s %s 0 0\n", from, to, options);
+	add_mount(mounts, line);
 }
 
-/* /sys belongs to a network namespace: with the host's, the host's is there already. */
-static int set_sys(const struct lxc *lxc, enum config_net_kind net)
+static void add_masks(struct mounts *mounts)
 {
-	if (net == CONFIG_NET_HOST)
-		return 0;
-	return set(lxc, "lxc.mount.entry", "sysfs sys sysfs ro,nosuid,nodev,noexec,create=dir 0 0");
+	for (size_t i = 0; i < ARRAY_SIZE(masked_files); i++)
+		add_mask(mounts, "/dev/null", masked_files[i], "none bind,optional");
+	for (size_t i = 0; i < ARRAY_SIZE(masked_dirs); i++)
+		add_mask(mounts, "tmpfs", masked_dirs[i],
+			 "tmpfs ro,nosuid,nodev,noexec,size=0,optional");
+	for (size_t i = 0; i < ARRAY_SIZE(read_only_dirs); i++)
+		add_mask(mounts, read_only_dirs[i], read_only_dirs[i],
+			 "none bind,ro,relative,optional");
 }
 
-/* The group that terminals belong to is there only where ids were granted; liblxc insists on it. */
-static int set_terminals(const struct container *container, const struct lxc *lxc)
+/* Whether terminals can have the group that liblxc insists on: where ids were granted. */
+static bool has_terminal_group(const struct container *container)
 {
-	int ret;
+	return !container->ids.needed || container->ids.gids.count;
+}
 
-	if (!container->ids.needed || container->ids.gids.count)
-		return set(lxc, "lxc.pty.max", "1024");
-	ret = set(lxc, "lxc.pty.max", "0");
-	if (ret == 0)
-		ret = set(lxc, "lxc.mount.entry",
-			  "devpts dev/pts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,"
-			  "create=dir 0 0");
-	if (ret == 0)
-		ret = set(lxc, "lxc.mount.entry",
-			  "dev/pts/ptmx dev/ptmx none bind,relative,create=file 0 0");
-	return ret;
+static int write_mounts(const struct container *container)
+{
+	struct mounts mounts = { .len = 0 };
+	auto_close int fd = open(FSTAB_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	add_mount(&mounts, fixed_mounts);
+	/* /sys belongs to a network namespace: with the host's, the host's is there already. */
+	if (container_net_kind(container->config) != CONFIG_NET_HOST)
+		add_mount(&mounts, "sysfs sys sysfs ro,nosuid,nodev,noexec,create=dir 0 0\n");
+	if (!has_terminal_group(container))
+		add_mount(&mounts, "devpts dev/pts devpts nosuid,noexec,newinstance,ptmxmode=0666,"
+				   "mode=0620,create=dir 0 0\n"
+				   "dev/pts/ptmx dev/ptmx none bind,relative,create=file 0 0\n");
+	add_masks(&mounts);
+	if (fd < 0 || write(fd, mounts.text, mounts.len) != (ssize_t)mounts.len)
+		return log_errno(errno, "write " FSTAB_FILE);
+	return 0;
 }
 
 static int set_network(const struct container *container, const struct lxc *lxc)
@@ -227,11 +237,7 @@ static int configure(const struct container *container, const struct lxc *lxc)
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(fixed_items); i++)
 		ret = set(lxc, fixed_items[i].key, fixed_items[i].value);
 	if (ret == 0)
-		ret = set_sys(lxc, container_net_kind(container->config));
-	if (ret == 0)
-		ret = set_terminals(container, lxc);
-	if (ret == 0)
-		ret = set_masks(lxc);
+		ret = set(lxc, "lxc.pty.max", has_terminal_group(container) ? "1024" : "0");
 	if (ret == 0)
 		ret = set_network(container, lxc);
 	return ret;
@@ -359,9 +365,9 @@ static int prepare(struct container *container)
 	if (ret < 0)
 		return ret;
 	put_files(container);
-	if (container->ids.needed && !container->ids.gids.count)
+	if (!has_terminal_group(container))
 		drop_setgid();
-	return 0;
+	return write_mounts(container);
 }
 
 /* The exit status of the container's first process, as liblxc tells it: a wait status, but after a
