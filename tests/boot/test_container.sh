@@ -206,10 +206,10 @@ confinement()
 		grep -x "NoNewPrivs:	1" /proc/self/status
 		grep -x "Seccomp:	2" /proc/self/status
 		grep -x "CapEff:	00000000a00425fb" /proc/self/status
-		! mount -t tmpfs x /tmp
-		! unshare -m true
-		! echo 1 >/proc/sys/kernel/panic
-		! touch /sys/x
+		if mount -t tmpfs x /tmp; then exit 1; fi
+		if unshare -m true; then exit 1; fi
+		if echo 1 >/proc/sys/kernel/panic; then exit 1; fi
+		if touch /sys/x; then exit 1; fi
 		[ ! -e /proc/kcore ] || [ "$(wc -c </proc/kcore)" = 0 ]
 		[ "$(ls /proc | sed -n "/^[0-9]/p" | wc -l)" -lt 8 ]
 		[ "$(ls -l /proc/self/ns | wc -l)" -gt 6 ]'
@@ -224,7 +224,7 @@ device_nodes()
 	mknod -m 666 "$work/device-$1/zero" c 1 5
 	touch -d 2020-02-02 /dev/zero /dev/null
 	"$vmm" run --as container --rootfs "$work/device-$1" --net "$1" -- sh -c '
-		! head -c 1 /zero
+		head -c 1 /zero && exit 1
 		mknod /new c 1 5 && exit 1
 		mknod /dev/new c 1 5 && exit 1
 		touch -d 2010-10-10 /dev/zero
@@ -236,6 +236,74 @@ device_nodes()
 	[ "$(stat -c %a /dev/zero)" = 666 ]
 	[ "$(date -r /dev/zero +%F)" = 2020-02-02 ]
 	[ "$(date -r /dev/null +%F)" != 2010-10-10 ]
+}
+
+# What tells of the host is covered, as far as this host has it.
+masks()
+{
+	local path mounts paths=()
+
+	mounts=$(run container --net none -- cat /proc/mounts)
+	for path in proc/acpi proc/scsi sys/firmware sys/fs/selinux sys/devices/virtual/powercap \
+		proc/bus proc/fs proc/irq; do
+		[ -e "/$path" ] || continue
+		echo "$path"
+		grep "^[^ ]* /$path [^ ]* ro,nosuid,nodev,noexec," <<<"$mounts"
+		case $path in
+		proc/bus | proc/fs | proc/irq) ;;
+		*) paths+=("$path") ;;
+		esac
+	done
+	[ "${#paths[@]}" -gt 0 ]
+	run container --net none -- sh -c '
+		for path; do
+			[ -d "/$path" ] && [ -z "$(ls -A "/$path")" ] || exit 1
+			if touch "/$path/x"; then exit 2; fi
+		done
+		for path in kcore keys timer_list latency_stats sched_debug; do
+			[ ! -e /proc/$path ] || [ "$(cat /proc/$path | wc -c)" = 0 ] || exit 3
+		done' sh "${paths[@]}"
+}
+
+# The container's own files in /etc, whatever the root has there, which is not changed.
+etc_files()
+{
+	local listed
+
+	listed=$(ls -l --time-style=+ "$root/etc")
+	says "127.0.1.1 here" run container --net none --hostname here "$@" -- sed -n '/here/p' /etc/hosts
+	says here run container --net none --hostname here "$@" -- cat /etc/hostname
+	says "$(stat -c '%a %u %g' "$root/etc")" run container --net none "$@" -- stat -c '%a %u %g' /etc
+	says untouched run container --net none "$@" -- cat /etc/mark
+	[ "$(ls -l --time-style=+ "$root/etc")" = "$listed" ]
+}
+
+etc_files_however()
+{
+	mkdir -p "$work/keep-etc" "$work/etc"
+	chmod 751 "$root/etc"
+	etc_files
+	etc_files --keep "$work/keep-etc"
+	# As a file, and as a link that leads nowhere, as systemd has them.
+	echo old >"$root/etc/hostname"
+	ln -s ../run/nowhere/hosts "$root/etc/hosts"
+	etc_files
+	etc_files --keep "$work/keep-etc"
+	if grep -r here "$work/keep-etc"; then return 1; fi
+	rm "$root/etc/hostname" "$root/etc/hosts"
+	chmod 755 "$root/etc"
+	# A volume's are covered as well, but none is made there.
+	echo theirs >"$work/etc/hostname"
+	says here run container --net none --hostname here --volume "$work/etc:/etc" -- cat /etc/hostname
+	says theirs cat "$work/etc/hostname"
+	says hostname ls "$work/etc"
+	# Where /etc is a link, and where there is none.
+	mv "$root/etc" "$root/other"
+	says vmm run container --net none -- cat /etc/hostname
+	ln -s other "$root/etc"
+	says vmm run container --net none -- cat /other/hostname
+	rm "$root/etc"
+	mv "$root/other" "$root/etc"
 }
 
 page_from()
@@ -486,6 +554,8 @@ check "container: the memory limit kills, and a line says so" memory_limit
 check "container: what would reach beyond it is refused" confinement
 check "container: device nodes are none, and the host's stay as they are" device_nodes none
 check "container: device nodes are none with a bridge either" device_nodes bridge
+check "container: what tells of the host is covered" masks
+check "container: its own /etc/hosts and hostname, however the root has them" etc_files_however
 check "container: stops when frozen, goes on when thawed" freezes
 check "container: each network fetches a page from the host" networks
 check "container: a published port of the bridge, from the host itself" published bridge 127.0.0.1

@@ -126,13 +126,15 @@ static int host_sweep(void)
 
 static int enter_root(struct host *host)
 {
-	int ret = process_root_mount(&host->root, host->ids.needed);
+	char text[4096];
+	const struct process_root_file file = { "resolv.conf", text };
+	bool has_servers = process_root_read_resolv_conf(text, sizeof(text));
+	int ret = process_root_mount(&host->root, host->ids.needed, &file, has_servers);
 
 	if (ret == 0)
 		ret = process_root_bind_host(&host->root);
 	if (ret < 0)
 		return ret;
-	process_root_put_resolv_conf(&host->root);
 	if (chroot(host->root.path) < 0 || chdir("/") < 0)
 		return log_errno(errno, "enter %s", host->root.path);
 	return 0;

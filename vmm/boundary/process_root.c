@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #include "vmm/boundary/keep.h"
 #include "vmm/boundary/keep_merge.h"
@@ -122,27 +123,88 @@ void process_root_close(struct process_root *root)
 
 /* ---- in the child ---- */
 
-static int make_dir(const char *base, const char *name, mode_t mode)
+static int make_dir(const char *base, const char *name)
 {
 	char path[PATH_MAX + 64];
 
 	snprintf(path, sizeof(path), "%s/%s", base, name);
-	return mkdir(path, mode) < 0 && errno != EEXIST ? log_errno(errno, "make %s", path) : 0;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? log_errno(errno, "make %s", path) : 0;
 }
 
-/* The root directory itself is seen with the upper one's owner and mode. */
-static void copy_attributes(const struct process_root *root, const char *upper)
+/* A directory is seen with the upper one's owner and mode. */
+static void copy_attributes(const struct stat *st, const char *upper)
 {
-	struct stat st;
-
-	if (fstat(root->rootfs_fd, &st) < 0 || chown(upper, st.st_uid, st.st_gid) < 0 ||
-	    chmod(upper, st.st_mode & 07777) < 0)
-		log_debug("the root's owner and mode are ours");
+	if (chown(upper, st->st_uid, st->st_gid) < 0 || chmod(upper, st->st_mode & 07777) < 0)
+		log_debug("%s: owner and mode are ours", upper);
 }
 
-static int mount_overlay(const struct process_root *root, bool in_user_ns)
+/* NAME of DIRECTORY with TEXT, opened; -errno. */
+static int write_file(const char *directory, const struct process_root_file *file)
+{
+	char path[PATH_MAX + 64];
+	ssize_t done;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, file->name);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	do {
+		done = write(fd, file->text, strlen(file->text));
+	} while (done < 0 && errno == EINTR);
+	if (done >= 0)
+		return fd;
+	done = -errno;
+	close(fd);
+	return (int)done;
+}
+
+static bool covers_etc(const struct config *config)
+{
+	for (unsigned i = 0; i < config->volume_count; i++) {
+		if (strncmp(config->volumes[i].target, "/etc", 4) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Files of /etc are cheapest in the upper directory, before there is an overlay: no mount of their
+ * own each, and nothing is copied up for them. Not where they would be kept, where a volume lies
+ * over them, or where /etc is more than a directory with an owner and a mode.
+ */
+static bool put_in_upper(const struct process_root *root, const char *upper,
+			 const struct process_root_file *files, size_t count)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+	bool found;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/etc", root->rootfs_fd);
+	found = lstat(path, &st) == 0;
+	if (root->keep_fd >= 0 || covers_etc(root->config) ||
+	    (found ? !S_ISDIR(st.st_mode) || listxattr(path, NULL, 0) > 0 : errno != ENOENT))
+		return false;
+	snprintf(path, sizeof(path), "%s/etc", upper);
+	if (mkdir(path, 0755) < 0)
+		return false;
+	if (found)
+		copy_attributes(&st, path);
+	for (size_t i = 0; i < count; i++) {
+		auto_close int fd = write_file(path, &files[i]);
+
+		if (fd < 0)
+			return false;
+	}
+	return true;
+}
+
+/* *PUT: FILES are in the root already. */
+static int mount_overlay(const struct process_root *root, bool in_user_ns,
+			 const struct process_root_file *files, size_t count, bool *put)
 {
 	char upper[PATH_MAX + 32], work[PATH_MAX + 32];
+	struct stat st;
 	char options[2 * PATH_MAX + 256];
 	int len;
 
@@ -155,8 +217,10 @@ static int mount_overlay(const struct process_root *root, bool in_user_ns)
 		snprintf(work, sizeof(work), "%s/work", root->base);
 		if (mkdir(upper, 0755) < 0 || mkdir(work, 0700) < 0)
 			return log_errno(errno, "make %s", upper);
-		copy_attributes(root, upper);
+		if (fstat(root->rootfs_fd, &st) == 0)
+			copy_attributes(&st, upper);
 	}
+	*put = put_in_upper(root, upper, files, count);
 	/* What is kept has the same marks whoever mounts it. */
 	len = snprintf(options, sizeof(options),
 		       "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", root->rootfs_fd, upper,
@@ -270,30 +334,6 @@ static int reopen_all(struct process_root *root)
 	return ret;
 }
 
-int process_root_mount(struct process_root *root, bool in_user_ns)
-{
-	auto_close int root_fd = -1;
-	int ret = reopen_all(root);
-
-	if (ret < 0)
-		return ret;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return log_errno(errno, "make the mounts private");
-	if (mount("vmm", root->base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
-		return log_errno(errno, "mount a tmpfs at %s", root->base);
-	if (make_dir(root->base, "root", 0755) < 0 || make_dir(root->base, "files", 0755) < 0)
-		return -EIO;
-	ret = mount_overlay(root, in_user_ns);
-	if (ret < 0)
-		return ret;
-	root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root_fd < 0)
-		return log_errno(errno, "open %s", root->path);
-	for (unsigned i = 0; ret == 0 && i < root->config->volume_count; i++)
-		ret = mount_volume(root, root_fd, i);
-	return ret;
-}
-
 static int bind_same(const struct process_root *root, const char *path, uint64_t attr)
 {
 	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -333,28 +373,25 @@ int process_root_bind_host(const struct process_root *root)
 	return ret;
 }
 
-static int put_file(const struct process_root *root, const char *path, const char *name,
-		    const char *text)
+/* Over what is there, or in the place of nothing. */
+static int put_over(const struct process_root *root, int root_fd,
+		    const struct process_root_file *file)
 {
-	auto_close int root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char directory[PATH_MAX + 16], path[NAME_MAX];
 	auto_close int from_fd = -1;
 	auto_close int to_fd = -1;
-	char file[PATH_MAX + 64];
-	ssize_t done;
 
-	snprintf(file, sizeof(file), "%s/files/%s", root->base, name);
-	from_fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (root_fd < 0 || from_fd < 0)
-		return -errno;
-	do {
-		done = write(from_fd, text, strlen(text));
-	} while (done < 0 && errno == EINTR);
-	if (done < 0)
-		return -errno;
+	snprintf(directory, sizeof(directory), "%s/files", root->base);
+	snprintf(path, sizeof(path), "etc/%s", file->name);
+	if (make_dir(root->base, "files") < 0)
+		return -EIO;
+	from_fd = write_file(directory, file);
+	if (from_fd < 0)
+		return from_fd;
 	to_fd = open_in_root(root_fd, path, O_PATH);
 	if (to_fd == -ENOENT) {
 		/* A link that leads nowhere here, as systemd's to /run, is replaced. */
-		auto_close int dir_fd = open_in_root(root_fd, "etc", O_PATH | O_DIRECTORY);
+		auto_close int dir_fd = make_path(root_fd, "etc");
 		auto_close int new_fd = -1;
 		struct stat dir, top;
 
@@ -363,9 +400,9 @@ static int put_file(const struct process_root *root, const char *path, const cha
 		/* A volume is the host's. */
 		if (fstat(dir_fd, &dir) < 0 || fstat(root_fd, &top) < 0 || dir.st_dev != top.st_dev)
 			return -EXDEV;
-		unlinkat(dir_fd, name, 0);
-		new_fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-				0644);
+		unlinkat(dir_fd, file->name, 0);
+		new_fd = openat(dir_fd, file->name,
+				O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 		if (new_fd < 0)
 			return -errno;
 		to_fd = open_in_root(root_fd, path, O_PATH);
@@ -373,32 +410,44 @@ static int put_file(const struct process_root *root, const char *path, const cha
 	return to_fd < 0 ? to_fd : bind(from_fd, to_fd, 0, 0);
 }
 
-void process_root_put_file(const struct process_root *root, const char *path, const char *name,
-			   const char *text)
+int process_root_mount(struct process_root *root, bool in_user_ns,
+		       const struct process_root_file *files, size_t count)
 {
-	int ret = put_file(root, path, name, text);
+	auto_close int root_fd = -1;
+	int ret = reopen_all(root);
+	bool put = false;
 
 	if (ret < 0)
-		log_debug("/%s stays the root's own: %s", path, strerror(-ret));
+		return ret;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return log_errno(errno, "make the mounts private");
+	if (mount("vmm", root->base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
+		return log_errno(errno, "mount a tmpfs at %s", root->base);
+	if (make_dir(root->base, "root") < 0)
+		return -EIO;
+	ret = mount_overlay(root, in_user_ns, files, count, &put);
+	if (ret < 0)
+		return ret;
+	root_fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return log_errno(errno, "open %s", root->path);
+	for (unsigned i = 0; ret == 0 && i < root->config->volume_count; i++)
+		ret = mount_volume(root, root_fd, i);
+	for (size_t i = 0; ret == 0 && !put && i < count; i++) {
+		int err = put_over(root, root_fd, &files[i]);
+
+		if (err < 0)
+			log_debug("/etc/%s stays the root's own: %s", files[i].name,
+				  strerror(-err));
+	}
+	return ret;
 }
 
-void process_root_put_resolv_conf(const struct process_root *root)
+bool process_root_read_resolv_conf(char *text, size_t len)
 {
 	auto_close int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	char text[4096];
-	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	ssize_t got = fd >= 0 ? read(fd, text, len - 1) : -1;
 
-	if (len <= 0)
-		return;
-	text[len] = '\0';
-	process_root_put_file(root, "etc/resolv.conf", "resolv.conf", text);
-}
-
-void process_root_make_dir(const struct process_root *root, const char *path)
-{
-	char full[PATH_MAX + 64];
-
-	snprintf(full, sizeof(full), "%s/%s", root->path, path);
-	if (mkdir(full, 0755) < 0 && errno != EEXIST)
-		log_debug("make /%s in the root: %s", path, strerror(errno));
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
 }

@@ -40,11 +40,19 @@ int process_root_open(struct process_root *root, const struct config *config,
 		      const char *base) MUST_CHECK;
 void process_root_close(struct process_root *root);
 
+/* To be put into /etc. */
+struct process_root_file {
+	const char *name, *text;
+};
+
 /*
  * In a child with a new mount namespace: makes that private and mounts the root at root->path.
- * IN_USER_NS: the mount namespace belongs to a user namespace of ours. 0 or -errno; logged.
+ * IN_USER_NS: the mount namespace belongs to a user namespace of ours. COUNT FILES are put over
+ * those of the root's /etc or in the place of nothing; failing that is no error, but logged at
+ * debug level. 0 or -errno; logged.
  */
-int process_root_mount(struct process_root *root, bool in_user_ns) MUST_CHECK;
+int process_root_mount(struct process_root *root, bool in_user_ns,
+		       const struct process_root_file *files, size_t count) MUST_CHECK;
 
 /* Binds the directories and devices of the host at the same place of the root. 0 or -errno. */
 int process_root_bind_host(const struct process_root *root) MUST_CHECK;
@@ -56,17 +64,7 @@ int process_root_bind_read_only(const struct process_root *root, const char *pat
 /* In the child, covers the host's directory PATH with itself, read-only. 0 or -errno, logged. */
 int process_root_protect(const char *path) MUST_CHECK;
 
-/*
- * Puts a file with TEXT over PATH (without a leading slash) of the root, where that is a file or
- * nothing. NAME is that of the file meanwhile. Failing is no error: logged at debug level.
- */
-void process_root_put_file(const struct process_root *root, const char *path, const char *name,
-			   const char *text);
-
-/* Shows the root the host's name servers. */
-void process_root_put_resolv_conf(const struct process_root *root);
-
-/* Makes the directory PATH (without a leading slash) in the root unless it is there. */
-void process_root_make_dir(const struct process_root *root, const char *path);
+/* The host's name servers, as text for a file "resolv.conf"; false when it has none. */
+bool process_root_read_resolv_conf(char *text, size_t len);
 
 #endif
