@@ -262,7 +262,7 @@ COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/
 	devices/rtc% devices/pvpanic% devices/power% devices/debug_exit% devices/virtio/virtio_pci_common% \
 	devices/virtio/virtio.% devices/virtio/virtio_balloon% devices/virtio/virtio_net_ctrl% devices/virtio/console_control% \
 	devices/block/block_file% devices/block/file_lock% devices/block/nameless_file% devices/net/tap_open% \
-	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% devices/net/net_vhost% \
+	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% devices/char/char_sink% devices/net/net_vhost% \
 	devices/serial% devices/virtio/virtio_mmio% devices/virtio/vhost_net% devices/virtio/virtio_rng% \
 	vmm/main% vmm/beside% vmm/blob% vmm/log% vmm/end% vmm/io_threads% arch/%
 # Flags are in the Makefile: what was built with others is built again.
