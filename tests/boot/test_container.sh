@@ -353,6 +353,19 @@ published()
 	return "$status"
 }
 
+# A server of the host keeps its port.
+taken_port()
+{
+	local status=0
+
+	busybox httpd -f -p 8000 -h "$work" &
+	wait_for 300 busybox wget -q -O /dev/null http://127.0.0.1:8000/page
+	refused_with "name another port" run container --net bridge --publish 8000:80 -- true ||
+		status=$?
+	kill %1
+	return "$status"
+}
+
 refusals()
 {
 	refused_with "bridge" run container --net tap=t0 -- true
@@ -561,6 +574,7 @@ check "container: each network fetches a page from the host" networks
 check "container: a published port of the bridge, from the host itself" published bridge 127.0.0.1
 check "container: a published port of the bridge, by another address" published bridge 192.0.2.2
 check "container: a published port in user mode" published user 127.0.0.1
+check "container: a port of a server on the host is refused" taken_port
 check "container: pasta need not keep what it was given" pasta_closes_all
 check "what a boundary cannot do is refused in one line" refusals
 check "an ordinary user has both" ordinary_user

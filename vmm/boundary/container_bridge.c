@@ -274,6 +274,23 @@ static int describe_port(const struct container *container, const struct config_
 	return 0;
 }
 
+/* Our rules would take the port from a program that listens there. Held until vmm's end. */
+static int reserve_port(const struct config_publish *port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port->host_port) };
+	int fd = socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	/* Connections that have ended are no reason. */
+	if (!port->udp)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (port->host_addr)
+		inet_pton(AF_INET, port->host_addr, &address.sin_addr);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return 0;
+	return log_errno(errno, "--publish %u: name another port", port->host_port);
+}
+
 static int plan_ports(struct container *container)
 {
 	for (unsigned i = 0; i < container->config->publish_count; i++) {
@@ -291,6 +308,9 @@ static int plan_ports(struct container *container)
 				port->host_port);
 			return -EADDRINUSE;
 		}
+		ret = reserve_port(port);
+		if (ret < 0)
+			return ret;
 		if (!state_note(&container->entry, "publish", element))
 			return log_errno(ENOSPC, "--publish");
 	}
