@@ -100,8 +100,22 @@ keeps()
 	[ "$(cat "$work/keep-$1/etc/kept")" = kept ]
 	[ ! -e "$root/etc/kept" ]
 	says kept quick "$1" --keep "$work/keep-$1" -- cat /etc/kept
+	[ ! -e "$work/keep-$1/etc/hosts" ]
 	quick "$1" --keep "$work/keep-$1" -- rm /bin/wc
 	[ -z "$(find "$work" -maxdepth 1 -name ".vmm-work*")" ]
+}
+
+# What we put over the root's files is not what the command wrote.
+keeps_links()
+{
+	mkdir "$work/kept-links-$1"
+	cp -a "$root" "$work/links-$1"
+	ln -s ../run/nowhere "$work/links-$1/etc/resolv.conf"
+	for _ in 1 2; do
+		"$vmm" run --as "$1" --rootfs "$work/links-$1" --net host \
+			--keep "$work/kept-links-$1" -- cat /etc/resolv.conf >/dev/null
+	done
+	[ -z "$(find "$work/kept-links-$1" ! -type d)" ]
 }
 
 # What vmm's caller had open is not for the command.
@@ -556,6 +570,7 @@ for as in container host; do
 	check "$as: 64 MiB through standard input and output, standard error apart" streams "$as"
 	check "$as: the root is never changed" writes_are_thrown_away "$as"
 	check "$as: --keep keeps what is written" keeps "$as"
+	check "$as: --keep keeps nothing of ours" keeps_links "$as"
 	check "$as: user, directory, environment and name are those given" words "$as"
 	check "$as: signals reach the command" signals "$as"
 	check "$as: volumes are written and read, or only read" volumes "$as"

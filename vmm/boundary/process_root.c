@@ -102,11 +102,27 @@ int process_root_open(struct process_root *root, const struct config *config, co
 	return ret;
 }
 
+/* What put_file made for want of something to cover is nothing that the command wrote. */
+static void remove_stubs(int keep_fd)
+{
+	static const char *const names[] = { "hostname", "hosts", "resolv.conf" };
+	auto_close int fd = openat(keep_fd, "etc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(names); i++) {
+		if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && !st.st_size &&
+		    !st.st_mtime && S_ISREG(st.st_mode))
+			unlinkat(fd, names[i], 0);
+	}
+}
+
 void process_root_close(struct process_root *root)
 {
 	/* The kernel leaves in it what stands for files that were removed. */
-	if (root->keep_parent_fd >= 0 && root->work_name[0])
+	if (root->keep_parent_fd >= 0 && root->work_name[0]) {
 		keep_remove(root->keep_parent_fd, root->work_name);
+		remove_stubs(root->keep_fd);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(root->volume_fds); i++) {
 		if (root->volume_fds[i] >= 0)
 			close(root->volume_fds[i]);
@@ -393,6 +409,7 @@ static int put_over(const struct process_root *root, int root_fd,
 		/* A link that leads nowhere here, as systemd's to /run, is replaced. */
 		auto_close int dir_fd = make_path(root_fd, "etc");
 		auto_close int new_fd = -1;
+		struct timespec stub_times[2] = { 0 };
 		struct stat dir, top;
 
 		if (dir_fd < 0)
@@ -403,7 +420,7 @@ static int put_over(const struct process_root *root, int root_fd,
 		unlinkat(dir_fd, file->name, 0);
 		new_fd = openat(dir_fd, file->name,
 				O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-		if (new_fd < 0)
+		if (new_fd < 0 || futimens(new_fd, stub_times) < 0)
 			return -errno;
 		to_fd = open_in_root(root_fd, path, O_PATH);
 	}
