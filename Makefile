@@ -264,7 +264,7 @@ COLD := vmm/cli/% vmm/late/% vmm/compare/% vmm/boundary/% vmm/image/% vmm/guest/
 	devices/block/block_file% devices/block/file_lock% devices/block/nameless_file% devices/net/tap_open% \
 	devices/net/passt_process% devices/net/net_passt% devices/char/char_show% devices/char/char_sink% devices/net/net_vhost% \
 	devices/serial% devices/virtio/virtio_mmio% devices/virtio/vhost_net% devices/virtio/virtio_rng% \
-	vmm/main% vmm/beside% vmm/blob% vmm/log% vmm/end% vmm/io_threads% arch/%
+	vmm/main% vmm/beside% vmm/blob% vmm/log% vmm/irq_kvm% vmm/end% vmm/io_threads% arch/%
 # Flags are in the Makefile: what was built with others is built again.
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
