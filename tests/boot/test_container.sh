@@ -118,6 +118,20 @@ keeps_links()
 	[ -z "$(find "$work/kept-links-$1" ! -type d)" ]
 }
 
+# What another has put where the overlay works is not used, nor followed.
+keep_beside()
+{
+	local beside
+
+	mkdir -p "$work/kept-$1" "$work/others/work/file"
+	beside=$work/.vmm-work-$(stat -c %i "$work/kept-$1")
+	ln -s "$work/others" "$beside"
+	chown -h "$user" "$beside"
+	refused_with "make .vmm-work" quick "$1" --keep "$work/kept-$1" -- true
+	rm "$beside"
+	[ -d "$work/others/work/file" ]
+}
+
 # What vmm's caller had open is not for the command.
 descriptors()
 {
@@ -571,6 +585,7 @@ for as in container host; do
 	check "$as: the root is never changed" writes_are_thrown_away "$as"
 	check "$as: --keep keeps what is written" keeps "$as"
 	check "$as: --keep keeps nothing of ours" keeps_links "$as"
+	check "$as: --keep does not work in what is another's" keep_beside "$as"
 	check "$as: user, directory, environment and name are those given" words "$as"
 	check "$as: signals reach the command" signals "$as"
 	check "$as: volumes are written and read, or only read" volumes "$as"

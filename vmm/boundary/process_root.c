@@ -71,10 +71,16 @@ static int open_keep(struct process_root *root)
 			root->config->keep);
 		return -EINVAL;
 	}
-	if (mkdirat(root->keep_parent_fd, root->work_name, 0700) < 0 && errno != EEXIST)
-		return log_errno(errno, "--keep %s: make a directory beside it",
-				 root->config->keep);
-	return 0;
+	if (mkdirat(root->keep_parent_fd, root->work_name, 0700) == 0)
+		return 0;
+	/* One of a killed run; in a directory that others write to it may be anybody's. */
+	if (errno == EEXIST &&
+	    fstatat(root->keep_parent_fd, root->work_name, &parent, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    parent.st_uid == geteuid())
+		return 0;
+	ret = log_errno(errno, "--keep %s: make %s beside it", root->config->keep, root->work_name);
+	root->work_name[0] = '\0'; /* not ours to remove */
+	return ret;
 }
 
 int process_root_open(struct process_root *root, const struct config *config, const char *base)
