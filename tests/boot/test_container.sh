@@ -293,6 +293,12 @@ masks()
 		done' sh "${paths[@]}"
 }
 
+# private COMMAND...: what it makes is for nobody else.
+private()
+{
+	(umask 077 && "$@")
+}
+
 # The container's own files in /etc, whatever the root has there, which is not changed.
 etc_files()
 {
@@ -332,6 +338,15 @@ etc_files_however()
 	says vmm run container --net none -- cat /other/hostname
 	rm "$root/etc"
 	mv "$root/other" "$root/etc"
+	# Others can read them, and reach volumes, whatever vmm's umask is.
+	chmod 2755 "$root/etc"
+	says "here
+644 0
+755 0" private run container --net none --hostname here --user guest \
+		--volume "$work/volume:/srv/a/b" -- \
+		sh -c 'cat /etc/hostname; stat -c "%a %g" /etc/hosts /srv/a'
+	says 0077 private run container --net none -- sh -c umask
+	chmod 755 "$root/etc"
 }
 
 page_from()

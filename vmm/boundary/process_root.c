@@ -210,14 +210,15 @@ static bool put_in_upper(const struct process_root *root, const char *upper,
 	snprintf(path, sizeof(path), "%s/etc", upper);
 	if (mkdir(path, 0755) < 0)
 		return false;
-	if (found)
-		copy_attributes(&st, path);
 	for (size_t i = 0; i < count; i++) {
 		auto_close int fd = write_file(path, &files[i]);
 
 		if (fd < 0)
 			return false;
 	}
+	/* Last, as files get the group of a set-group-ID directory. */
+	if (found)
+		copy_attributes(&st, path);
 	return true;
 }
 
@@ -438,6 +439,8 @@ int process_root_mount(struct process_root *root, bool in_user_ns,
 {
 	auto_close int root_fd = -1;
 	int ret = reopen_all(root);
+	/* Whoever vmm's is for: other users of the root need what is made here. */
+	mode_t mask = umask(022);
 	bool put = false;
 
 	if (ret < 0)
@@ -463,6 +466,7 @@ int process_root_mount(struct process_root *root, bool in_user_ns,
 			log_debug("/etc/%s stays the root's own: %s", files[i].name,
 				  strerror(-err));
 	}
+	umask(mask);
 	return ret;
 }
 
