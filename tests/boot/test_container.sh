@@ -211,6 +211,26 @@ terminal()
 	grep -q heard "$work/lines"
 }
 
+# A terminal whose other end nobody reads is full after some lines.
+terminal_unread()
+{
+	python3 - "$vmm" "$root" <<-'TEXT'
+		import os, subprocess, sys
+
+		ours, theirs = os.openpty()
+		run = subprocess.Popen(
+		    [sys.argv[1], "run", "--as", "container", "--rootfs", sys.argv[2], "--net", "none", "--timeout", "5",
+		     "--", "sh", "-c", "while :; do echo nobody reads this; done"],
+		    stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True)
+		try:
+		    said = run.communicate(timeout=60)[1]
+		except subprocess.TimeoutExpired:
+		    run.kill()
+		    sys.exit("it did not end")
+		sys.exit(0 if run.returncode == 124 and b"time limit" in said else str((run.returncode, said)))
+	TEXT
+}
+
 memory_limit()
 {
 	local status=0
@@ -608,6 +628,7 @@ for as in container host; do
 	check "$as: no descriptor of vmm's caller is open to the command" descriptors "$as"
 	check "$as: a terminal is a terminal" terminal "$as"
 done
+check "container: a terminal that nobody reads keeps no run alive" terminal_unread
 check "container: the memory limit kills, and a line says so" memory_limit
 check "container: what would reach beyond it is refused" confinement
 check "container: device nodes are none, and the host's stay as they are" device_nodes none

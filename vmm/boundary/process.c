@@ -287,17 +287,23 @@ static int time_left_ms(const struct process *process)
 }
 
 static void serve_terminal(struct process *process, const struct pollfd *input,
-			   const struct pollfd *master)
+			   const struct pollfd *master, const struct pollfd *output)
 {
 	struct process_terminal *terminal = &process->terminal;
 
+	if (output->revents)
+		process_terminal_write_output(terminal);
 	if (terminal->master_fd < 0)
 		return;
 	if (input->revents)
 		process_terminal_read_input(terminal);
 	if (master->revents & POLLOUT)
 		process_terminal_write_input(terminal);
-	if ((master->revents & (POLLIN | POLLHUP | POLLERR)) &&
+	/* Nobody is there any more for what was typed. */
+	if (master->revents & POLLHUP)
+		terminal->input_at = terminal->input_len = 0;
+	if (terminal->output_at == terminal->output_len &&
+	    (master->revents & (POLLIN | POLLHUP | POLLERR)) &&
 	    !process_terminal_copy_output(terminal)) {
 		close(terminal->master_fd);
 		terminal->master_fd = -1;
@@ -309,13 +315,16 @@ static void serve_once(struct process *process)
 	struct process_terminal *terminal = &process->terminal;
 	bool typed = terminal->input_at < terminal->input_len;
 	bool relay = terminal->master_fd >= 0;
+	bool waits = terminal->output_at < terminal->output_len;
 	struct pollfd polled[] = {
 		{ .fd = process->signal_fd, .events = POLLIN },
 		{ .fd = process->control_fd, .events = POLLIN },
 		{ .fd = relay && !typed && !terminal->input_ended ? STDIN_FILENO : -1,
 		  .events = POLLIN },
-		{ .fd = relay ? terminal->master_fd : -1,
-		  .events = (short)(POLLIN | (typed ? POLLOUT : 0)) },
+		/* Its end is told in any case, so not while there is nothing to be done. */
+		{ .fd = relay && (typed || !waits) ? terminal->master_fd : -1,
+		  .events = (short)((waits ? 0 : POLLIN) | (typed ? POLLOUT : 0)) },
+		{ .fd = waits ? terminal->out_fd : -1, .events = POLLOUT },
 	};
 
 	if (poll(polled, ARRAY_SIZE(polled), time_left_ms(process)) < 0)
@@ -324,7 +333,7 @@ static void serve_once(struct process *process)
 		on_control(process);
 	if (polled[0].revents)
 		on_signals(process);
-	serve_terminal(process, &polled[2], &polled[3]);
+	serve_terminal(process, &polled[2], &polled[3], &polled[4]);
 	if (time_left_ms(process) == 0) {
 		process->timed_out = true;
 		process->ops->kill(process);

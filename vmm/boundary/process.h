@@ -37,6 +37,9 @@ struct process_terminal {
 	int master_fd; /* -1 until the child has sent it */
 	char input[4096];
 	size_t input_at, input_len; /* typed, not yet taken */
+	int out_fd;		    /* ours, in a way that does not block; -1 until then */
+	char output[4096];
+	size_t output_at, output_len; /* of the command, not yet taken by ours */
 };
 
 struct process {
@@ -87,9 +90,11 @@ void process_terminal_start(struct process_terminal *terminal, int master_fd);
 void process_terminal_resize(struct process_terminal *terminal);
 void process_terminal_read_input(struct process_terminal *terminal);
 void process_terminal_write_input(struct process_terminal *terminal);
-/* False when the child's end is closed. */
+/* When none waits already. False when the child's end is closed. */
 bool process_terminal_copy_output(struct process_terminal *terminal);
-/* What is left of the output, and ours as it was. */
+/* As much of it as ours takes now. */
+void process_terminal_write_output(struct process_terminal *terminal);
+/* What is left of the output, unless nobody takes any of it for a second; and ours as it was. */
 void process_terminal_stop(struct process_terminal *terminal);
 
 #endif

@@ -8,9 +8,12 @@
 #include "vmm/boundary/process.h"
 #include "vmm/log.h"
 
+/* A terminal that takes nothing for so long at the end is one that nobody reads. */
+#define PATIENCE_MS 1000
+
 void process_terminal_look(struct process_terminal *terminal)
 {
-	terminal->master_fd = -1;
+	terminal->master_fd = terminal->out_fd = -1;
 	terminal->wanted = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	terminal->is_stderr = isatty(STDERR_FILENO);
 }
@@ -22,6 +25,13 @@ void process_terminal_start(struct process_terminal *terminal, int master_fd)
 	if (terminal->master_fd >= 0)
 		close(terminal->master_fd);
 	terminal->master_fd = master_fd;
+	/* Opened anew, since others share ours and the way in which it blocks. Where that is not
+	 * allowed (after su) it is ours that may block. */
+	if (terminal->out_fd < 0)
+		terminal->out_fd =
+			open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (terminal->out_fd < 0)
+		terminal->out_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	fcntl(master_fd, F_SETFL, O_RDWR | O_NONBLOCK);
 	process_terminal_resize(terminal);
 	if (terminal->raw || tcgetattr(STDIN_FILENO, &terminal->saved) < 0)
@@ -62,7 +72,7 @@ void process_terminal_write_input(struct process_terminal *terminal)
 
 		if (len < 0 && errno == EINTR)
 			continue;
-		if (len < 0 && errno == EAGAIN)
+		if (len == 0 || (len < 0 && errno == EAGAIN))
 			return;
 		if (len < 0)
 			break;
@@ -71,52 +81,67 @@ void process_terminal_write_input(struct process_terminal *terminal)
 	terminal->input_at = terminal->input_len = 0;
 }
 
-static void write_output(const char *data, size_t len)
+void process_terminal_write_output(struct process_terminal *terminal)
 {
-	while (len > 0) {
-		ssize_t done = write(STDOUT_FILENO, data, len);
+	while (terminal->output_at < terminal->output_len) {
+		ssize_t len = write(terminal->out_fd, terminal->output + terminal->output_at,
+				    terminal->output_len - terminal->output_at);
 
-		if (done < 0 && errno == EAGAIN) {
-			struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-			if (poll(&out, 1, -1) >= 0 || errno == EINTR)
-				continue;
-		}
-		if (done < 0 && errno != EINTR)
-			return; /* the terminal is gone; a signal tells */
-		if (done > 0) {
-			data += done;
-			len -= (size_t)done;
-		}
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len == 0 || (len < 0 && errno == EAGAIN))
+			return;
+		if (len < 0)
+			break; /* the terminal is gone; a signal tells */
+		terminal->output_at += (size_t)len;
 	}
+	terminal->output_at = terminal->output_len = 0;
 }
 
 bool process_terminal_copy_output(struct process_terminal *terminal)
 {
-	char data[4096];
-	ssize_t len = read(terminal->master_fd, data, sizeof(data));
+	ssize_t len = read(terminal->master_fd, terminal->output, sizeof(terminal->output));
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
 	if (len <= 0)
 		return false;
-	write_output(data, (size_t)len);
+	terminal->output_at = 0;
+	terminal->output_len = (size_t)len;
+	process_terminal_write_output(terminal);
 	return true;
+}
+
+/* False when nobody takes what there is. */
+static bool drain(struct process_terminal *terminal)
+{
+	struct pollfd master = { .fd = terminal->master_fd, .events = POLLIN };
+	struct pollfd out = { .fd = terminal->out_fd, .events = POLLOUT };
+
+	for (;;) {
+		if (terminal->output_at < terminal->output_len) {
+			if (poll(&out, 1, PATIENCE_MS) <= 0)
+				return false;
+			process_terminal_write_output(terminal);
+		} else if (terminal->master_fd < 0 || poll(&master, 1, 0) <= 0 ||
+			   !(master.revents & POLLIN) || !process_terminal_copy_output(terminal)) {
+			return true;
+		}
+	}
 }
 
 void process_terminal_stop(struct process_terminal *terminal)
 {
-	struct pollfd master = { .fd = terminal->master_fd, .events = POLLIN };
+	bool drained = drain(terminal);
 
-	if (terminal->master_fd >= 0) {
-		while (poll(&master, 1, 0) > 0 && (master.revents & POLLIN) &&
-		       process_terminal_copy_output(terminal))
-			;
+	if (terminal->master_fd >= 0)
 		close(terminal->master_fd);
-		terminal->master_fd = -1;
-	}
+	if (terminal->out_fd >= 0)
+		close(terminal->out_fd);
+	terminal->master_fd = terminal->out_fd = -1;
+	terminal->output_at = terminal->output_len = 0;
 	if (terminal->raw) {
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);
+		tcsetattr(STDIN_FILENO, drained ? TCSADRAIN : TCSANOW, &terminal->saved);
 		log_set_raw_terminal(false);
 		terminal->raw = false;
 	}
