@@ -561,13 +561,16 @@ sweeps_its_own()
 	local pid
 
 	in_background host --net host -- sh -c \
-		'sleep 1003 & unshare -m sleep 1004 & echo ready; sleep 1005' >"$work/ready"
+		'sleep 1003 & unshare -m sleep 1004 &
+		mkdir -p /sub/dir/bin; cat /bin/busybox >/sub/dir/bin/sleep; busybox chmod +x /sub/dir/bin/sleep
+		busybox chroot /sub/dir /bin/sleep 1002 & echo ready; sleep 1005' >"$work/ready"
 	wait_for 300 test -s "$work/ready"
 	kill -KILL "$pid"
 	wait "$pid" || :
 	wait_for 30 pgrep -f "sleep 1003"
+	wait_for 30 pgrep -f "^/bin/sleep 1002"
 	quick host -- true
-	wait_for 30 sh -c '! pgrep -f "sleep 100[345]"'
+	wait_for 30 sh -c '! pgrep -f "sleep 100[2345]"'
 	# The note of a run whose namespace is this one's now.
 	echo "mounts $(readlink /proc/self/ns/mnt | tr -dc 0-9)" >/run/vmm/host-999999
 	quick host -- true

@@ -69,9 +69,26 @@ static int host_refuse(const struct config *config)
 
 /* ---- what a killed run left ---- */
 
+/* Whether the root of process PID lies somewhere below the directory with the entry MARK of ours.
+ */
+static bool is_below(const char *pid, const char *mark)
+{
+	char path[300], up[64] = "";
+	struct stat st;
+
+	for (size_t len = 0; len + 4 < sizeof(up); len += 3) {
+		memcpy(up + len, "/..", 4);
+		snprintf(path, sizeof(path), "/proc/%.60s/root%s/%.40s", pid, up, mark);
+		if (lstat(path, &st) == 0 && st.st_uid == geteuid())
+			return true;
+	}
+	return false;
+}
+
 /*
  * Whoever has our overlay for its root, by the name that no other run gave to its own. The number
- * of a namespace would be another's by now: the kernel gives the lowest that is free.
+ * of a namespace would be another's by now: the kernel gives the lowest that is free. Who has a
+ * directory for its root sees no mount.
  */
 static void kill_marked(const char *mark)
 {
@@ -91,7 +108,7 @@ static void kill_marked(const char *mark)
 		/* The root is first. */
 		len = fd < 0 ? 0 : read(fd, mounts, sizeof(mounts) - 1);
 		mounts[len > 0 ? len : 0] = '\0';
-		if (strstr(mounts, wanted))
+		if (len > 0 ? strstr(mounts, wanted) != NULL : is_below(item->d_name, mark))
 			kill((pid_t)strtol(item->d_name, NULL, 10), SIGKILL);
 	}
 	if (stream)
@@ -126,7 +143,7 @@ static int host_sweep(void)
 
 static int enter_root(struct host *host)
 {
-	char text[4096];
+	char text[4096], path[PATH_MAX + 64];
 	const struct process_root_file file = { "resolv.conf", text };
 	bool has_servers = process_root_read_resolv_conf(text, sizeof(text));
 	int ret = process_root_mount(&host->root, host->ids.needed, &file, has_servers);
@@ -135,6 +152,9 @@ static int enter_root(struct host *host)
 		ret = process_root_bind_host(&host->root);
 	if (ret < 0)
 		return ret;
+	snprintf(path, sizeof(path), "%s/%s", host->root.base, host->root.mark);
+	if (mkdir(path, 0700) < 0)
+		return log_errno(errno, "make %s", path);
 	if (chroot(host->root.path) < 0 || chdir("/") < 0)
 		return log_errno(errno, "enter %s", host->root.path);
 	return 0;
