@@ -158,7 +158,7 @@ machine()
 	if [ "$status" != "$bad" ] || [ "$lines" -gt 300 ] ||
 		grep -qE 'Sanitizer|runtime error' "$work/err"; then
 		cases_failed=$((cases_failed + 1))
-		echo "FAIL $what ends well, status $status, $lines lines of log"
+		echo "FAIL $what ends well, status $status with ${bad:-?} failed cases, $lines lines of log"
 		{ tail -n 10 "$work/out"; grep -m 1 -A 25 -E 'Sanitizer|runtime error' "$work/err" || tail -n 15 "$work/err"; } |
 			sed 's/^/    | /'
 	else

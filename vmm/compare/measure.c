@@ -125,7 +125,8 @@ static int launch(struct measure *m, struct child *child)
 	int ret = child_start(child, m->command.words);
 
 	if (!ret && m->compare->icount)
-		child_limit_work(child, timeout_s(m) * UINT64_C(1000000000) / 4, 2 * timeout_s(m));
+		child_limit_work(child, timeout_s(m) * UINT64_C(1000000000) / 4,
+				 (uint64_t)2 * timeout_s(m));
 	return ret;
 }
 

@@ -35,7 +35,7 @@ static bool read_line(const char *dir, const char *file, char *line, size_t room
 	ssize_t len;
 	int fd;
 
-	if (text_join(path, sizeof(path), PORTS_DIR "/", dir, "/", file) >= sizeof(path))
+	if (text_join(path, sizeof(path), PORTS_DIR, "/", dir, "/", file) >= sizeof(path))
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
