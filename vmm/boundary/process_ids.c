@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -178,29 +179,45 @@ int process_ids_map(const struct process_ids *ids, pid_t pid)
 	return ret == 0 ? run_mapper("newgidmap", pid, getegid(), &ids->gids) : ret;
 }
 
+/* The child's part: waits for its ids, works, and says what came of it: an exit status has no room.
+ */
+static int work_for(int (*work)(void *opaque), void *opaque, int fd)
+{
+	char go;
+	int ret;
+
+	if (read(fd, &go, 1) != 1)
+		return 1;
+	ret = work(opaque);
+	return write(fd, &ret, sizeof(ret)) == sizeof(ret) ? 0 : 1;
+}
+
 int process_ids_run(int (*work)(void *opaque), void *opaque)
 {
 	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD };
-	int status = -1, pipe_fds[2];
+	int ret = -EPERM, said, pair[2];
 	struct process_ids ids;
 	pid_t pid;
 
 	process_ids_find(&ids);
 	if (!ids.uids.count || !ids.gids.count)
 		return work(opaque);
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return log_errno(errno, "make a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return log_errno(errno, "make a socket pair");
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
-		_exit(read(pipe_fds[0], &status, 1) == 1 ? work(opaque) : status);
+		_exit(work_for(work, opaque, pair[1]));
 	if (pid < 0)
 		log_errno(errno, "make a user namespace");
-	else if (process_ids_map(&ids, pid) == 0 && write(pipe_fds[1], &args, 1) < 0)
+	else if (process_ids_map(&ids, pid) == 0 && send(pair[0], "g", 1, MSG_NOSIGNAL) < 0)
 		log_errno(errno, "start a child");
-	/* The child's, too. */
-	close(pipe_fds[1]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	/* Where nothing was sent the child's wait ends so. The descriptors are the child's, too. */
+	shutdown(pair[0], SHUT_WR);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	close(pipe_fds[0]);
-	return WIFEXITED(status) && WEXITSTATUS(status) < 128 ? WEXITSTATUS(status) : -EPERM;
+	if (recv(pair[0], &said, sizeof(said), MSG_DONTWAIT) == sizeof(said))
+		ret = said;
+	close(pair[0]);
+	close(pair[1]);
+	return ret;
 }

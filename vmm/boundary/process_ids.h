@@ -39,8 +39,8 @@ void process_ids_take_all(struct process_ids *ids);
 
 /*
  * Has a child do WORK as the calling user and root over all that is his by those ids, or does it at
- * once where there are none. Descriptors that WORK opens are the caller's. What WORK returns, which
- * is less than 128, or a negative number, logged.
+ * once where there are none. Descriptors that WORK opens are the caller's. What WORK returns, or a
+ * negative number, logged.
  */
 int process_ids_run(int (*work)(void *opaque), void *opaque) MUST_CHECK;
 
