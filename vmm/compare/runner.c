@@ -172,7 +172,7 @@ static int run_column(struct runner *runner, const struct compare_task *task, un
  */
 static bool late(const struct compare *compare)
 {
-	static const unsigned limits_s[] = { 150, 400, 700 };
+	static const unsigned limits_s[] = { 130, 400, 700 };
 
 	return compare->in_lab && !compare->icount &&
 	       child_now_ns() - compare->started_ns >

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Takes into the lab's memory what a measured run reads. Run by the program with sh, as root.
-# Arguments: the root, where it is to be copied to, then the files that runs use.
+# Arguments: the root, where it is to be copied to, the names of the peers that run, then the files that runs use.
 #
 # The lab's files come from the machine below by messages; whoever waits for one waits as long as that
 # machine likes, and where instructions are counted the clock runs ahead meanwhile. Each opening of a file
@@ -12,8 +12,12 @@ nice -n 19 sh -c 'while :; do :; done' &
 busy=$!
 trap 'kill $busy' EXIT
 cp -a "$1" "$2"
-shift 2
-for program in mkfs.erofs mke2fs sh ip nft pasta passt cpio qemu-system-x86_64 lxc-execute runc podman; do
+programs="mkfs.erofs mke2fs sh ip nft pasta passt cpio"
+for peer in qemu:qemu-system-x86_64 lxc:lxc-execute runc:runc podman:podman; do
+	case " $3 " in *" ${peer%%:*} "*) programs="$programs ${peer#*:}" ;; esac
+done
+shift 3
+for program in $programs; do
 	path=$(command -v "$program" || :)
 	set -- "$@" "$path"
 done
